@@ -1,0 +1,35 @@
+# Everything works from any folder: make -C PATH TARGET.
+ROOT := $(patsubst %/,%,$(dir $(realpath $(lastword $(MAKEFILE_LIST)))))
+PYTHON := $(ROOT)/.venv/bin/python
+RUN := cd $(ROOT) && $(PYTHON)
+.DEFAULT_GOAL := help
+.PHONY: help env up down test test-pure lint format bench fuzz
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(ROOT)/Makefile
+
+env: ## the locked Python environment, by uv in the project's own folder
+	@sh $(ROOT)/bootstrap.sh
+
+up: env ## the main job on the embedded lab: a bare node to an encoding worker
+	@$(RUN) -m lab up
+
+down: env ## end the lab and leave nothing behind
+	@$(RUN) -m lab down
+
+test: env ## lint, types and every test, the lab's too
+	@$(RUN) -m lab prepare
+	@$(MAKE) --no-print-directory -f $(ROOT)/Makefile lint
+	@$(RUN) -m pytest -q
+
+test-pure: env ## the tests that need neither root nor the lab
+	@$(RUN) -m pytest -q -m "not lab and not containerd"
+
+lint: env ## format check, lint, strict types
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m ruff check .
+	@$(RUN) -m mypy
+
+format: env ## format and sort imports
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .

@@ -1,0 +1,162 @@
+"""`python -m lab`: the lab from the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lab import kubectl as kube
+from lab.errors import LabError, LabRefused
+from lab.lab import Lab
+from lab.paths import LabPaths, cache_root
+from lab.report import Report
+from lab.toolchain import folder
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+console = Console(highlight=False, soft_wrap=False)
+
+Name = Annotated[str, typer.Option("--name", help="which lab; several live beside each other", envvar="TALOS_LAB")]
+NodeName = Annotated[str | None, typer.Option("--node", help="which node; the first one unless said")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
+
+
+def _lab(name: str) -> Lab:
+    lab = Lab(name, folder())
+    if lab.record is None:
+        raise LabRefused(f"there is no lab {name!r}", remedy="make up")
+    return lab
+
+
+@app.command()
+def up(name: Name = "lab") -> None:
+    """Bring up the lab, run `pulumi up` on stack lab, verify, and print what was proven."""
+    from lab.up import bring_up  # noqa: PLC0415 - the other commands need none of what this imports
+
+    report = bring_up(name, _say)
+    report.show(console)
+    if report.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def prepare() -> None:
+    """Install the system packages and find or build every program, without starting anything."""
+    from lab.up import prepare_machine  # noqa: PLC0415 - see up
+
+    prepare_machine(_say)
+
+
+@app.command()
+def down(name: Name = "lab") -> None:
+    """End and delete everything of the lab; the cache of built programs stays."""
+    lab = Lab(name, folder())
+    with lab.locked():
+        for line in lab.down():
+            _say(f"ended: {line}")
+
+
+@app.command()
+def status(name: Name = "lab", as_json: AsJson = False) -> None:
+    """What runs, where it listens, how the node is."""
+    lab = _lab(name)
+    record = lab.record
+    facts = {
+        "lab": name,
+        "subnet": record.subnet if record else "",
+        "nodes": {
+            node.name: {"address": node.endpoint, "up": node.daemon.pid is not None, "pid": node.pid}
+            for node in lab.nodes
+        },
+        "control_plane": {daemon.name: daemon.pid for daemon in lab.cluster.daemons}
+        if record and record.cluster
+        else {},
+    }
+    if as_json:
+        console.print_json(data=facts)
+        return
+    for node in lab.nodes:
+        _say(f"node {node.name}  {node.endpoint}  {'up' if node.daemon.pid else 'down'}")
+    if record and record.cluster:
+        for daemon in lab.cluster.daemons:
+            _say(f"{daemon.name}  {'pid ' + str(daemon.pid) if daemon.pid else 'down'}")
+        typer.echo(kube.kubectl(lab, "get", "nodes,pods", "-A", "-o", "wide", check=False))
+
+
+@app.command()
+def report(name: Name = "lab", as_json: AsJson = False) -> None:
+    """The closing table of the last `up`."""
+    found = Report.load(_lab(name).paths.root / "report.json")
+    if found is None:
+        raise LabRefused("no `up` of this lab has ended yet", remedy="make up")
+    if as_json:
+        typer.echo(found.as_json())
+    else:
+        found.show(console)
+
+
+@app.command()
+def reboot(name: Name = "lab", node: NodeName = None) -> None:
+    """Reboot a node through the Talos API and wait for its new boot."""
+    from lab.reboot import reboot_node  # noqa: PLC0415 - pulls in the Talos client
+
+    started = time.monotonic()
+    before, after = reboot_node(_lab(name), node)
+    _say(f"boot {before} -> {after}, {time.monotonic() - started:.1f} s")
+
+
+@app.command("exec", context_settings={"ignore_unknown_options": True})
+def execute(words: list[str], name: Name = "lab", node: NodeName = None) -> None:
+    """Run a command inside the node: its namespaces, its root (there is no shell)."""
+    raise typer.Exit(subprocess.run(_lab(name).node(node).command(*words), check=False).returncode)
+
+
+@app.command("kubectl", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+def kubectl_command(words: list[str], name: Name = "lab") -> None:
+    """Run kubectl with the lab's credentials."""
+    command = kube.command(_lab(name), *words)
+    sys.stdout.flush()
+    os.execv(command[0], command)  # noqa: S606 - this process becomes kubectl
+
+
+@app.command()
+def paths(name: Name = "lab", as_json: AsJson = False) -> None:
+    """Where the lab keeps what: state, credentials, cache."""
+    where = LabPaths.of(name)
+    found: dict[str, Path] = {
+        "state": where.root,
+        "talosconfig": where.talosconfig,
+        "kubeconfig": where.kubeconfig,
+        "pulumi_home": where.pulumi_home,
+        "pulumi_state": where.pulumi_state,
+        "cache": cache_root(),
+        "programs": folder(),
+    }
+    if as_json:
+        console.print_json(data={key: str(value) for key, value in found.items()})
+        return
+    for key, value in found.items():
+        typer.echo(f"{key:14} {value}")
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False, soft_wrap=True)
+
+
+def main() -> None:
+    """Entry point: a refusal of ours ends with its message and exit code 2 or 1, never with a traceback."""
+    try:
+        app()
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, LabRefused) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os/exec"
+	"strconv"
+	"strings"
+
+	"talos-nvidia-cdi/lab/node/internal/spec"
+)
+
+func command(words ...string) error {
+	out, err := exec.Command(words[0], words[1:]...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("`%s`: %s: %w", strings.Join(words, " "), strings.TrimSpace(string(out)), err)
+	}
+
+	return nil
+}
+
+// linkName is the host side of the node's veth pair; interface names hold 15 characters.
+func linkName(node spec.Node) string {
+	sum := fnv.New32a()
+	sum.Write([]byte(node.Cgroup)) //nolint:errcheck // a hash never fails
+
+	return fmt.Sprintf("tln-%08x", sum.Sum32())
+}
+
+// connect joins the network namespace of process pid to the lab's bridge and routes its pods.
+func connect(node spec.Node, pid int) error {
+	link, inside := linkName(node), []string{"nsenter", "-t", strconv.Itoa(pid), "-n", "ip"}
+	address := fmt.Sprintf("%s/%d", node.Address, node.PrefixLen)
+
+	for _, words := range [][]string{
+		{"ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", strconv.Itoa(pid)},
+		{"ip", "link", "set", link, "master", node.Bridge},
+		{"ip", "link", "set", link, "up"},
+		append(inside, "addr", "add", address, "dev", "eth0"),
+		append(inside, "link", "set", "eth0", "up"),
+		append(inside, "link", "set", "lo", "up"),
+		append(inside, "route", "add", "default", "via", node.Gateway),
+		{"ip", "route", "replace", node.PodCIDR, "via", node.Address, "dev", node.Bridge},
+	} {
+		if err := command(words...); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// disconnect removes the node's route and its veth pair, whatever of them is there.
+func disconnect(node spec.Node) error {
+	var failed []error
+
+	if routes, err := exec.Command("ip", "route", "show", node.PodCIDR).Output(); err == nil && len(routes) > 0 {
+		failed = append(failed, command("ip", "route", "del", node.PodCIDR))
+	}
+
+	if exec.Command("ip", "link", "show", linkName(node)).Run() == nil {
+		failed = append(failed, command("ip", "link", "del", linkName(node)))
+	}
+
+	return errors.Join(failed...)
+}

@@ -1,0 +1,149 @@
+"""Stacks of the lab: the project's own program on the lab's engine, state and credentials.
+
+The checked-in `Pulumi.lab.yaml` is the template; what only this lab knows (addresses, paths of its credentials) is set
+in a copy below the lab's folder, so neither the checkout nor the user's own Pulumi, kubeconfig or talosconfig changes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from lab.cluster.pki import write_private
+from lab.engine.install import Engine, install
+from lab.errors import LabRefused, StepFailed
+from lab.lab import Lab
+from lab.nodes import Node
+from lab.paths import PROJECT
+
+NAMESPACE = "talos-nvidia-cdi"
+
+
+def plugins_wanted() -> Literal["standin", "official"]:
+    """Which provider plugins the lab uses: stand-ins unless LAB_PLUGINS=official."""
+    named = os.environ.get("LAB_PLUGINS", "standin")
+    if named == "official":
+        return "official"
+    if named != "standin":
+        raise LabRefused(f"LAB_PLUGINS={named!r} is neither standin nor official", remedy="unset LAB_PLUGINS")
+    return "standin"
+
+
+def engine_of(lab: Lab) -> Engine:
+    """Lay out the lab's own PULUMI_HOME and return the engine in it."""
+    return install(lab.paths.pulumi_home, lab.binaries, Path(sys.prefix) / "bin" / "python", plugins_wanted())
+
+
+class Stack:
+    """The stack of one node."""
+
+    def __init__(self, lab: Lab, node: Node, overrides: Mapping[str, Any] | None = None) -> None:
+        self.lab, self.node = lab, node
+        self.name = "lab" if node.name == "lab-1" else node.name
+        self.engine = engine_of(lab)
+        self.config = lab.paths.root / f"Pulumi.{self.name}.yaml"
+        self._overrides = dict(overrides or {})
+
+    @property
+    def passphrase(self) -> Path:
+        """The file with the passphrase that encrypts the lab's state."""
+        return self.lab.paths.root / "passphrase"
+
+    def environment(self) -> dict[str, str]:
+        """What `pulumi` runs with: everything of it below the lab's folder."""
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("PULUMI_", "TALOSCONFIG", "KUBECONFIG"))}
+        return {**clean, **self.engine.env(self.lab.paths.pulumi_state, self.passphrase)}
+
+    def init(self) -> None:
+        """Write the stack's configuration and make the stack, unless both are there."""
+        if not self.passphrase.exists():
+            write_private(self.passphrase, secrets.token_urlsafe(24))
+        self.lab.paths.pulumi_state.mkdir(parents=True, exist_ok=True)
+        self.write_config()
+        known = self.run("stack", "ls", "--json")
+        if self.name not in {entry["name"] for entry in json.loads(known.stdout)}:
+            self.run("stack", "init", self.name, *self._config_file(), "--no-select")
+
+    def write_config(self) -> None:
+        """Render the configuration: the template, what only this lab knows, the overrides; the salt is kept."""
+        template = yaml.safe_load((PROJECT / "Pulumi.lab.yaml").read_text())
+        config: dict[str, Any] = template["config"]
+        paths = self.lab.paths
+        merge(
+            config,
+            {
+                f"{NAMESPACE}:node": {"name": self.node.name, "address": self.node.endpoint},
+                f"{NAMESPACE}:talosconfig": str(paths.talosconfig),
+                f"{NAMESPACE}:kubeconfig": str(paths.kubeconfig),
+                f"{NAMESPACE}:machine": {"base": str(paths.talos / f"{self.node.name}.yaml")},
+            },
+        )
+        merge(config, {f"{NAMESPACE}:{key}": value for key, value in self._overrides.items()})
+        salt = yaml.safe_load(self.config.read_text()).get("encryptionsalt") if self.config.exists() else None
+        document = {**({"encryptionsalt": salt} if salt else {}), "config": config}
+        fresh = self.config.with_suffix(".new")
+        fresh.write_text(yaml.safe_dump(document, sort_keys=False))
+        fresh.rename(self.config)
+
+    def _config_file(self) -> list[str]:
+        return ["--config-file", str(self.config)]
+
+    def run(
+        self, *words: str, check: bool = True, timeout: float = 900.0, cwd: Path = PROJECT
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `pulumi WORDS` non-interactively; StepFailed with what it said unless it ends with 0 or not `check`."""
+        done = subprocess.run(
+            [self.engine.pulumi, "--non-interactive", "--color", "never", *words],
+            cwd=cwd,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+        if check and done.returncode:
+            raise StepFailed(f"`pulumi {' '.join(words)}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        return done
+
+    def operation(self, verb: str, *flags: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """`pulumi VERB` on this stack with its configuration; `up`, `destroy` and `refresh` say yes by themselves."""
+        yes = [] if verb == "preview" else ["--yes"]
+        return self.run(verb, "-s", self.name, *self._config_file(), *yes, *flags, check=check)
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs, secrets shown."""
+        said = self.run("stack", "output", "-s", self.name, *self._config_file(), "--json", "--show-secrets").stdout
+        found: dict[str, Any] = json.loads(said)
+        return found
+
+    def exported(self) -> dict[str, Any]:
+        """The stack's deployment as `pulumi stack export` gives it (secrets as ciphertext)."""
+        deployment: dict[str, Any] = json.loads(self.run("stack", "export", "-s", self.name).stdout)
+        return deployment
+
+    def resources(self) -> Iterator[dict[str, Any]]:
+        """The resources in the state."""
+        yield from self.exported()["deployment"].get("resources") or ()
+
+
+def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    """Lay `more` over `into`, mapping by mapping; any other value replaces."""
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def events(path: Path) -> Sequence[dict[str, Any]]:
+    """The engine's events from an `--event-log` file, in order."""
+    return [json.loads(line) for line in path.read_text().splitlines() if line]

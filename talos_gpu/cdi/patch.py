@@ -1,0 +1,170 @@
+"""Changing a spec's hook paths by splice: every other byte stays.
+
+The wrapper of Talos 1.8 to 1.12 refuses the name `nvidia-cdi-hook` (siderolabs/extensions, release-1.11,
+nvidia-container-runtime-wrapper/main.go: `unknown command`); the binary behind it is `nvidia-cdi-hook.real`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+
+from talos_gpu.cdi.decode import Path, render_path
+from talos_gpu.cdi.errors import CdiError, HookPathUnknown, PatchUnsafe, SpecInvalid
+from talos_gpu.cdi.model import ContainerEdits, Spec
+from talos_gpu.cdi.schema import Library, fold
+from talos_gpu.cdi.spec import parse, read
+from talos_gpu.cdi.tree import Alias, AnyNode, Mapping, Scalar, Sequence
+
+CDI_HOOK = "/usr/local/bin/nvidia-cdi-hook"
+CDI_HOOK_REAL = "/usr/local/bin/nvidia-cdi-hook.real"
+NVIDIA_CTK = "/usr/local/bin/nvidia-ctk"
+
+
+class Strategy(StrEnum):
+    """Which binary runs the hooks."""
+
+    NONE = "none"
+    """Whatever the spec says (Talos >= 1.13: the real binary under its own name)."""
+    REAL = "real"
+    """The binary behind the wrapper (Talos 1.8 to 1.12)."""
+    NVIDIA_CTK = "nvidia-ctk"
+    """`nvidia-ctk hook`, as generated with --nvidia-cdi-hook-path=/usr/local/bin/nvidia-ctk; the wrapper knows it."""
+
+    @property
+    def replaces(self) -> MappingProxyType[str, str]:
+        """Hook path found in a spec -> hook path wanted."""
+        return MappingProxyType({CDI_HOOK: CDI_HOOK_REAL} if self is Strategy.REAL else {})
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The hook paths that may stand in a spec before or after; empty: any."""
+        return {
+            Strategy.NONE: (),
+            Strategy.REAL: (CDI_HOOK, CDI_HOOK_REAL),
+            Strategy.NVIDIA_CTK: (NVIDIA_CTK,),
+        }[self]
+
+    @property
+    def executable(self) -> str:
+        """The hook binary to name when generating a spec that needs no patch; "" leaves it to nvidia-ctk."""
+        return {Strategy.NONE: "", Strategy.REAL: CDI_HOOK_REAL, Strategy.NVIDIA_CTK: NVIDIA_CTK}[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Patched:
+    """A spec ready to be installed. Digests are SHA-256 in hex of the UTF-8 text."""
+
+    text: str
+    sha256: str
+    source_sha256: str
+    kind: str
+    devices: tuple[str, ...]
+    hooks: tuple[str, ...]
+    """The hook binaries, each once, in the order of their first use."""
+    replaced: int
+
+
+def sha256(text: str) -> str:
+    """SHA-256 in hex of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def patch(text: str, strategy: Strategy, *, library: Library = Library.V1_0_1) -> Patched:
+    """The spec with the hook binaries that the strategy wants; a patched spec comes back as it is.
+
+    Raises SpecInvalid, HookPathUnknown (with all unknown hooks) or PatchUnsafe.
+    """
+    spec, root, faults = read(text, library)
+    if faults or root is None:
+        raise SpecInvalid(faults)
+    known = strategy.known
+    unknown = [(hook.path, hook.line) for hook in spec.hooks() if known and hook.path not in known]
+    if unknown:
+        raise HookPathUnknown(unknown, known)
+    pieces: list[str] = []
+    position = replaced = 0
+    for place, node in sorted(_hook_paths(spec, root, strategy), key=lambda found: found[1].start):
+        wanted = strategy.replaces[node.value]
+        start, end = _span(text, node, place)
+        pieces += (text[position:start], wanted)
+        position = end
+        replaced += 1
+    result = "".join((*pieces, text[position:])) if replaced else text
+    patched = _checked(spec, result, strategy, library) if replaced else spec
+    return Patched(
+        text=result,
+        sha256=sha256(result),
+        source_sha256=sha256(text),
+        kind=patched.kind,
+        devices=tuple(device.name for device in patched.devices),
+        hooks=tuple(dict.fromkeys(hook.path for hook in patched.hooks())),
+        replaced=replaced,
+    )
+
+
+def _span(text: str, node: Scalar, place: str) -> tuple[int, int]:
+    """Where the value itself stands, without quotes; refuses every form but the three simple ones."""
+    if node.anchored:
+        raise PatchUnsafe(place, node.line, "the path is an anchor, so other places may use it")
+    for quote in ("", "'", '"'):
+        if node.style == quote and text[node.start : node.end] == f"{quote}{node.value}{quote}":
+            return node.start + len(quote), node.end - len(quote)
+    raise PatchUnsafe(place, node.line, "the path is tagged, folded, escaped or a block scalar")
+
+
+def _checked(before: Spec, text: str, strategy: Strategy, library: Library) -> Spec:
+    """The model of the patched text, after a look that nothing but the hook paths differs from what it was."""
+    after = parse(text, library=library)
+    if after != _expected(before, strategy):
+        raise CdiError("the patched spec differs from the source in more than its hook paths; nothing is changed")
+    return after
+
+
+def _expected(spec: Spec, strategy: Strategy) -> Spec:
+    devices = tuple(
+        replace(device, container_edits=_edits(device.container_edits, strategy)) for device in spec.devices
+    )
+    return replace(spec, devices=devices, container_edits=_edits(spec.container_edits, strategy))
+
+
+def _edits(edits: ContainerEdits, strategy: Strategy) -> ContainerEdits:
+    hooks = (hook and replace(hook, path=strategy.replaces.get(hook.path, hook.path)) for hook in edits.hooks)
+    return replace(edits, hooks=tuple(hooks))
+
+
+def _hook_paths(spec: Spec, root: AnyNode, strategy: Strategy) -> Iterator[tuple[str, Scalar]]:
+    """(place, node) of every hook path that the strategy replaces."""
+    places: list[tuple[Path, ContainerEdits]] = [(("containerEdits",), spec.container_edits)]
+    places += [(("devices", i, "containerEdits"), device.container_edits) for i, device in enumerate(spec.devices)]
+    for path, edits in places:
+        for index, hook in enumerate(edits.hooks):
+            if hook is not None and hook.path in strategy.replaces:
+                place: Path = (*path, "hooks", index, "path")
+                yield render_path(place), _written(root, place, hook.line)
+
+
+def _written(root: AnyNode, place: Path, line: int) -> Scalar:
+    """The scalar at a place, if it is written there and nowhere else."""
+    node: AnyNode | None = root
+    for part in place:
+        if isinstance(node, Sequence) and isinstance(part, int):
+            node = node.items[part]
+        elif isinstance(node, Mapping) and isinstance(part, str):
+            node = _entry(node, part)
+        if node is None or isinstance(node, Alias):
+            break
+    if isinstance(node, Scalar):
+        return node
+    raise PatchUnsafe(render_path(place), line, "it comes through an alias or a merge key")
+
+
+def _entry(node: Mapping, name: str) -> AnyNode | None:
+    folded = fold(name)
+    for key, value in node.items:
+        if isinstance(key, Scalar) and fold(key.value) == folded:
+            return value
+    return None

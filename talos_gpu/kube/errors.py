@@ -1,0 +1,77 @@
+"""Everything that talos_gpu.kube raises on purpose.
+
+TalosGpuError
+├── KubeError
+│   ├── ClusterUnreachable  the API server did not answer, or not as one
+│   ├── ClusterRefused      the API server answered with an error
+│   ├── NodeNotReady        the node did not reach the wanted state in time; says what was last seen
+│   ├── PodNotFound
+│   └── ExecFailed          the command was not run (one that ran and failed is a result, not an error)
+└── UsageError
+    └── KubeconfigInvalid
+"""
+
+from __future__ import annotations
+
+from talos_gpu.errors import TalosGpuError, UsageError
+
+
+class KubeError(TalosGpuError):
+    """Something about the cluster failed."""
+
+
+class KubeconfigInvalid(UsageError):
+    """The kubeconfig cannot be used."""
+
+    def __init__(self, origin: str, reason: str) -> None:
+        super().__init__(
+            f"kubeconfig {origin} cannot be used: {reason}",
+            remedy="set kubeconfig in the stack, or KUBECONFIG in the environment, to the file's path",
+        )
+
+
+class ClusterUnreachable(KubeError):
+    """The API server could not be talked to; `detail` is the cause."""
+
+    def __init__(self, server: str, detail: str) -> None:
+        super().__init__(
+            f"the Kubernetes API at {server}: {detail}",
+            remedy="check that the control plane is up and that the kubeconfig is this cluster's",
+        )
+        self.detail = detail
+
+
+class ClusterRefused(KubeError):
+    """The API server answered with an error; `status` is HTTP's."""
+
+    def __init__(self, what: str, status: int, detail: str) -> None:
+        remedy = "the kubeconfig's user lacks a right, or its credentials have expired" if status in {401, 403} else ""
+        super().__init__(f"{what}: {status} {detail}", remedy=remedy)
+        self.status = status
+
+
+class NodeNotReady(KubeError):
+    """The node did not become what was waited for within `seconds`; `last_seen` is a sentence."""
+
+    def __init__(self, name: str, seconds: float, last_seen: str) -> None:
+        super().__init__(
+            f"node {name} was not ready within {seconds:g} s; last seen: {last_seen}",
+            remedy=f"kubectl describe node {name}; talosctl services kubelet",
+        )
+        self.last_seen = last_seen
+
+
+class PodNotFound(KubeError):
+    """No such pod."""
+
+    def __init__(self, namespace: str, name: str) -> None:
+        super().__init__(f"no pod {name} in namespace {namespace}")
+
+
+class ExecFailed(KubeError):
+    """The command was not run in the pod, or its end is not known."""
+
+    def __init__(self, namespace: str, name: str, detail: str) -> None:
+        super().__init__(
+            f"exec in pod {namespace}/{name}: {detail}", remedy=f"kubectl -n {namespace} describe pod {name}"
+        )

@@ -1,0 +1,1 @@
+"""Talos Linux: machine API over mTLS, talosconfig, releases, machine config, node facts."""

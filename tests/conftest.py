@@ -1,0 +1,70 @@
+"""Fixtures that start real parts: the toolchain's programs, a node with containerd, the whole lab."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lab import toolchain
+from lab.cluster.control_plane import etcd_program
+from lab.lab import Lab
+from lab.paths import cache_root
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without root the lab cannot run: say so once per test, counted as skipped with the reason."""
+    if os.geteuid() == 0:
+        return
+    for item in items:
+        if item.get_closest_marker("lab") or item.get_closest_marker("containerd"):
+            item.add_marker(pytest.mark.skip(reason="the lab needs root (namespaces, mounts, cgroups)"))
+
+
+@pytest.fixture(scope="session")
+def binaries() -> Path:
+    """The folder with every program of the toolchain (`python -m lab prepare` built them)."""
+    return toolchain.ensure()
+
+
+@pytest.fixture(scope="session")
+def etcd() -> Path:
+    """The etcd program."""
+    return etcd_program()
+
+
+@pytest.fixture(scope="session")
+def containerd_lab(binaries: Path) -> Iterator[Lab]:
+    """A node with containerd alone, no cluster; ended after the session."""
+    lab = Lab("test-containerd", binaries)
+    lab.down()
+    lab.make(["lab-1"], cluster=False, configure=_with_modules)
+    try:
+        lab.start(print)
+        yield lab
+    finally:
+        lab.down()
+
+
+def _with_modules(base: str) -> str:
+    config = yaml.safe_load(base)
+    config["machine"]["kernel"] = {
+        "modules": [{"name": name} for name in ("nvidia", "nvidia_uvm", "nvidia_drm", "nvidia_modeset")]
+    }
+    text: str = yaml.safe_dump(config)
+    return text
+
+
+@pytest.fixture(scope="session")
+def fixtures() -> Path:
+    """Specs of real hardware and other recorded input."""
+    return Path(__file__).parent / "fixtures"
+
+
+@pytest.fixture(scope="session")
+def image_cache() -> Path:
+    """Where built images are kept between runs."""
+    return cache_root() / "images"
