@@ -194,10 +194,8 @@ class Lab:
         for node in self.nodes:
             node.wait_containerd()
             report(f"node {node.name}: containerd up ({node.endpoint})")
-            have = node.images()
             for image in images:
-                if image.name not in have:
-                    node.import_image(image.archive)
+                node.import_image(image.archive)
         if record.cluster:
             self.cluster.wait_ready()
 

@@ -233,18 +233,17 @@ class Node:
         )
 
     def import_image(self, archive: Path) -> None:
-        """Import an OCI archive into containerd's k8s.io namespace."""
+        """Import an OCI archive into containerd's k8s.io namespace, unless this very archive was imported before."""
         store = self.state / "var" / "lib" / "images"
         store.mkdir(parents=True, exist_ok=True)
         inside = store / archive.name
-        if not (inside.exists() and inside.samefile(archive)):
-            inside.unlink(missing_ok=True)
-            try:
-                os.link(archive, inside)
-            except OSError:
-                shutil.copy2(archive, inside)
-        self.run("/bin/ctr", "-n", "k8s.io", "images", "import", f"/var/lib/images/{archive.name}", timeout=120)
-
-    def images(self) -> set[str]:
-        """Names of the images that the node has."""
-        return set(self.run("/bin/ctr", "-n", "k8s.io", "images", "list", "-q").stdout.split())
+        if inside.exists() and inside.samefile(archive):
+            return
+        scratch = inside.with_suffix(".importing")
+        scratch.unlink(missing_ok=True)
+        try:
+            os.link(archive, scratch)
+        except OSError:
+            shutil.copy2(archive, scratch)
+        self.run("/bin/ctr", "-n", "k8s.io", "images", "import", f"/var/lib/images/{scratch.name}", timeout=120)
+        scratch.rename(inside)

@@ -7,14 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from talos_gpu.cdi import parse
-from talos_gpu.talos.client import MachineClient
-from talos_gpu.talos.credentials import TalosConfig
-
 from lab import kubectl
 from lab.errors import LabError
 from lab.report import Claim, Verdict
 from lab.stack import Stack
+from talos_gpu.cdi import parse
+from talos_gpu.talos.client import MachineClient
+from talos_gpu.talos.credentials import TalosConfig
 
 INSTALLED = "/var/run/cdi/nvidia.yaml"
 SEED_SMI = "Quadro P2000, 535.247.01, 5120 MiB"
@@ -131,9 +130,9 @@ def _injected(stack: Stack) -> str:
         "bash",
         "-c",
         "ls /dev/nvidia0 /dev/nvidiactl /dev/nvidia-uvm && ls /usr/local/glibc/usr/lib/libcuda.so.* && "
-        "echo NVIDIA_VISIBLE_DEVICES=$NVIDIA_VISIBLE_DEVICES",
+        "tr '\\0' '\\n' < /proc/1/environ | grep ^NVIDIA_VISIBLE_DEVICES=",
     )
-    _expect("NVIDIA_VISIBLE_DEVICES=void" in said, f"the spec's env is not there: {said}")
+    _expect("NVIDIA_VISIBLE_DEVICES=void" in said.split(), f"the spec's env is not there: {said}")
     return " ".join(said.split())
 
 

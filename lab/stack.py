@@ -67,10 +67,12 @@ class Stack:
         if not self.passphrase.exists():
             write_private(self.passphrase, secrets.token_urlsafe(24))
         self.lab.paths.pulumi_state.mkdir(parents=True, exist_ok=True)
+        # `stack` commands take no --config-file: they run where this project file and the stacks' files lie
+        (self.lab.paths.root / "Pulumi.yaml").write_text(yaml.safe_dump({"name": NAMESPACE, "runtime": "python"}))
         self.write_config()
         known = self.run("stack", "ls", "--json")
         if self.name not in {entry["name"] for entry in json.loads(known.stdout)}:
-            self.run("stack", "init", self.name, *self._config_file(), "--no-select")
+            self.run("stack", "init", self.name, "--no-select")
 
     def write_config(self) -> None:
         """Render the configuration: the template, what only this lab knows, the overrides; the salt is kept."""
@@ -93,16 +95,13 @@ class Stack:
         fresh.write_text(yaml.safe_dump(document, sort_keys=False))
         fresh.rename(self.config)
 
-    def _config_file(self) -> list[str]:
-        return ["--config-file", str(self.config)]
-
     def run(
-        self, *words: str, check: bool = True, timeout: float = 900.0, cwd: Path = PROJECT
+        self, *words: str, check: bool = True, timeout: float = 900.0, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run `pulumi WORDS` non-interactively; StepFailed with what it said unless it ends with 0 or not `check`."""
         done = subprocess.run(
             [self.engine.pulumi, "--non-interactive", "--color", "never", *words],
-            cwd=cwd,
+            cwd=cwd or self.lab.paths.root,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -117,11 +116,13 @@ class Stack:
     def operation(self, verb: str, *flags: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`pulumi VERB` on this stack with its configuration; `up`, `destroy` and `refresh` say yes by themselves."""
         yes = [] if verb == "preview" else ["--yes"]
-        return self.run(verb, "-s", self.name, *self._config_file(), *yes, *flags, check=check)
+        return self.run(
+            verb, "-s", self.name, "--config-file", str(self.config), *yes, *flags, check=check, cwd=PROJECT
+        )
 
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs, secrets shown."""
-        said = self.run("stack", "output", "-s", self.name, *self._config_file(), "--json", "--show-secrets").stdout
+        said = self.run("stack", "output", "-s", self.name, "--json", "--show-secrets").stdout
         found: dict[str, Any] = json.loads(said)
         return found
 

@@ -77,7 +77,7 @@ def _quiet_claim(stack: Stack) -> Claim:
     done = stack.operation("preview", "--refresh", "--expect-no-changes", check=False)
     sentence = "a second look at node and cluster finds nothing to change"
     if done.returncode:
-        return Claim("quiet", sentence, Verdict.FAILED, (done.stdout + done.stderr)[-1500:])
+        return Claim("quiet", sentence, Verdict.FAILED, " ".join((done.stdout + done.stderr)[-600:].split()))
     return Claim("quiet", sentence, Verdict.PROVEN, "pulumi preview --refresh --expect-no-changes: exit 0")
 
 

@@ -22,6 +22,7 @@ from lab.images.tree import Link, Tree, tree_of
 SYSTEM_PACKAGES = (
     "bash",
     "coreutils",
+    "diffutils",
     "dash",
     "ffmpeg",
     "findutils",
@@ -36,7 +37,7 @@ SYSTEM_PACKAGES = (
 )
 """Debian packages that the images are made of, or made with."""
 
-TOOL_PACKAGES = ("coreutils", "findutils", "grep", "sed")
+TOOL_PACKAGES = ("coreutils", "diffutils", "findutils", "grep", "sed")
 """Packages whose programs are packed whole; of the others those in _TOOLS."""
 
 _TOOLS = (

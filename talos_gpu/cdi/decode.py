@@ -21,6 +21,7 @@ JSON = "encoding/json Decoder with DisallowUnknownFields"
 Path = tuple[str | int, ...]
 # go-yaml's guard against alias bombs starts beyond this many values; no spec of use comes near
 MOST_ALIASED = 100_000
+_SCALARS = frozenset((Kind.STRING, Kind.BOOL, Kind.INT64, Kind.INT, Kind.UINT32))
 _INTEGERS = frozenset((Kind.INT64, Kind.INT, Kind.UINT32))
 _NAMES = {Kind.STRING: "a string", Kind.BOOL: "true or false", Kind.STRING_MAP: "a mapping of strings"}
 
@@ -124,18 +125,22 @@ class Decoder:
             return None
         self._open.add(id(node))
         values: dict[str, object] = {}
+        from_key: dict[str, str] = {}
         for key, (key_node, value_node) in self._entries(node, path).items():
             known = find_field(cls, key, self.library)
             if known is None:
                 names = ", ".join(FIELDS[cls])
                 self._fault(key_node, (*path, key), "unknown-field", f"unknown field {key!r}, known: {names}", JSON)
                 continue
-            if known.attribute in values:
-                self._fault(key_node, (*path, key), "duplicate-key", f"{key!r} means {known.name!r} again", JSON)
+            value = self.value(value_node, (*path, key), known)
+            if value is None:
                 continue
-            value = self.value(value_node, (*path, known.name), known)
-            if value is not None:
+            if known.attribute in values and known.kind not in _SCALARS:
+                self._fault(key_node, (*path, key), "duplicate-key", f"{key!r} means {known.name!r} again", JSON)
+            elif key > from_key.get(known.attribute, ""):
+                # of two spellings of one field the library takes the last in sorted order
                 values[known.attribute] = value
+                from_key[known.attribute] = key
         self._open.discard(id(node))
         decoded: object = cls(**values, line=node.line)
         return decoded

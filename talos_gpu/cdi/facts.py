@@ -92,11 +92,8 @@ def facts_file(patched: Patched, facts: SpecFacts, *, node: str = "") -> str:
     for path in (*mounts, *facts.executables, *facts.device_nodes):
         if "\n" in path or "\r" in path or (path in facts.device_nodes and re.search(r"\s", path)):
             raise FactsUnclear(f"host path {path!r} has blanks or line breaks that the facts file cannot carry")
-    lines = [
-        f"source_sha256 {patched.source_sha256}",
-        f"spec_sha256 {patched.sha256}",
-        f"driver {facts.driver_version}",
-    ]
+    lines = [f"source_sha256 {patched.source_sha256}", f"spec_sha256 {patched.sha256}"]
+    lines.append(f"driver {facts.driver_version}")
     lines += [f"kind {patched.kind}", *(f"name {name}" for name in patched.devices)]
     lines += [f"path {path}" for path in mounts]
     lines += [f"exec {path}" for path in facts.executables]

@@ -125,10 +125,8 @@ def _checked(before: Spec, text: str, strategy: Strategy, library: Library) -> S
 
 
 def _expected(spec: Spec, strategy: Strategy) -> Spec:
-    devices = tuple(
-        replace(device, container_edits=_edits(device.container_edits, strategy)) for device in spec.devices
-    )
-    return replace(spec, devices=devices, container_edits=_edits(spec.container_edits, strategy))
+    devices = (replace(device, container_edits=_edits(device.container_edits, strategy)) for device in spec.devices)
+    return replace(spec, devices=tuple(devices), container_edits=_edits(spec.container_edits, strategy))
 
 
 def _edits(edits: ContainerEdits, strategy: Strategy) -> ContainerEdits:
@@ -159,12 +157,11 @@ def _written(root: AnyNode, place: Path, line: int) -> Scalar:
             break
     if isinstance(node, Scalar):
         return node
-    raise PatchUnsafe(render_path(place), line, "it comes through an alias or a merge key")
+    raise PatchUnsafe(render_path(place), line, "it comes through an alias, a merge key or two spellings of a key")
 
 
 def _entry(node: Mapping, name: str) -> AnyNode | None:
+    """The value of a field; None where it is written in none or in several spellings here."""
     folded = fold(name)
-    for key, value in node.items:
-        if isinstance(key, Scalar) and fold(key.value) == folded:
-            return value
-    return None
+    found = [value for key, value in node.items if isinstance(key, Scalar) and fold(key.value) == folded]
+    return found[0] if len(found) == 1 else None

@@ -2,6 +2,7 @@
 //
 //	lab-node gen --out DIR --cluster NAME --endpoint URL --node NAME=IP...   secrets, talosconfigs, base configs
 //	lab-node run --spec NODE.json                                           the node, until SIGTERM
+//	lab-node clean --spec NODE.json                                         what a killed `run` left on the host
 //	/sbin/init                                                              the same binary as the node's pid 1
 package main
 
@@ -14,14 +15,8 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/siderolabs/talos/pkg/machinery/config/generate/secrets"
-	"google.golang.org/grpc"
-
-	"talos-nvidia-cdi/lab/node/internal/api"
-	"talos-nvidia-cdi/lab/node/internal/boot"
 	"talos-nvidia-cdi/lab/node/internal/gen"
 	"talos-nvidia-cdi/lab/node/internal/host"
-	"talos-nvidia-cdi/lab/node/internal/spec"
 )
 
 func main() {
@@ -31,7 +26,7 @@ func main() {
 	case os.Getpid() == 1 && len(os.Args) == 1:
 		err = pid1()
 	case len(os.Args) < 2:
-		err = errors.New("usage: lab-node gen|run")
+		err = errors.New("usage: lab-node gen|run|clean")
 	default:
 		err = command(os.Args[1], os.Args[2:])
 	}
@@ -64,56 +59,28 @@ func command(name string, args []string) error {
 		}
 
 		return gen.Run(o)
-	case "run", "stage2":
+	case "run", "clean":
 		file := flags.String("spec", "", "the node's description (JSON)")
 		if err := flags.Parse(args); err != nil {
 			return err
 		}
 
-		if name == "stage2" {
-			return host.Stage2(*file)
+		if name == "clean" {
+			return host.Clean(*file)
 		}
 
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 		defer stop()
 
 		return host.Run(ctx, *file)
+	case "stage2": // what `run` starts inside the new namespaces
+		file, bootID := flags.String("spec", "", ""), flags.String("boot-id", "", "")
+		if err := flags.Parse(args); err != nil {
+			return err
+		}
+
+		return host.Stage2(*file, *bootID)
 	default:
 		return fmt.Errorf("unknown command %q", name)
 	}
-}
-
-func pid1() error {
-	go boot.WatchLifeline(host.LifelineFD)
-
-	m, err := boot.New()
-	if err != nil {
-		return err
-	}
-
-	if err := m.Prepare(); err != nil {
-		return err
-	}
-
-	bundle, err := secrets.LoadBundle(spec.SecretsFile)
-	if err != nil {
-		return err
-	}
-
-	creds, err := api.Credentials(bundle, m.Node.Name, m.Node.Address)
-	if err != nil {
-		return err
-	}
-
-	listener, err := api.Listen()
-	if err != nil {
-		return err
-	}
-
-	resources := api.NewResources(m)
-	server := api.NewServer(api.NewNode(m), resources.Core, []string{m.Node.Name, m.Node.Address, "127.0.0.1"}, grpc.Creds(creds))
-
-	go m.Boot()
-
-	return server.Serve(listener)
 }

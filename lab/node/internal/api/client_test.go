@@ -3,242 +3,258 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/cosi-project/runtime/pkg/safe"
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"github.com/siderolabs/talos/pkg/machinery/client"
-	clientconfig "github.com/siderolabs/talos/pkg/machinery/client/config"
-	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
-	"github.com/siderolabs/talos/pkg/machinery/config/generate/secrets"
-	"github.com/siderolabs/talos/pkg/machinery/resources/runtime"
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	"talos-nvidia-cdi/lab/node/internal/api"
-	"talos-nvidia-cdi/lab/node/internal/boot"
-	"talos-nvidia-cdi/lab/node/internal/gen"
-	"talos-nvidia-cdi/lab/node/internal/spec"
 )
 
-// served starts the API for a machine of the seed's facts and returns the folder with its secrets and its address.
-func served(t *testing.T) (dir, address string) {
-	t.Helper()
-
-	dir = t.TempDir()
-	if err := gen.Run(gen.Options{
-		Out: dir, Cluster: "lab", Endpoint: "https://127.0.0.1:6443",
-		Nodes: map[string]string{"lab-1": "127.0.0.1"}, Order: []string{"lab-1"},
-	}); err != nil {
-		t.Fatal(err)
-	}
-
-	bundle, err := secrets.LoadBundle(filepath.Join(dir, "secrets.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	creds, err := api.Credentials(bundle, "lab-1", "127.0.0.1")
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	m := boot.Unbooted(spec.Profile{
-		Talos: "v1.11.1", Driver: "535.247.01", GPU: spec.GPU{PCI: "0000:01:00.0", Model: "Quadro P2000"},
-		Extensions: []spec.Extension{{Name: "nvidia-container-toolkit-lts", Version: "535.247.01-v1.17.8"}},
-	})
-
-	raw, err := os.ReadFile(filepath.Join(dir, "lab-1.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	provider, err := configloader.NewFromBytes(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	m.Assume(provider)
-
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	server := api.NewServer(api.NewNode(m), api.NewResources(m).Core, []string{"lab-1", "127.0.0.1"}, grpc.Creds(creds))
-	t.Cleanup(server.Stop)
-
-	go server.Serve(listener) //nolint:errcheck // ends with Stop
-
-	return dir, listener.Addr().String()
-}
-
-func dial(t *testing.T, dir, address, config string) (context.Context, *client.Client) {
-	t.Helper()
-
-	cfg, err := clientconfig.Open(filepath.Join(dir, config))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	t.Cleanup(cancel)
-
-	c, err := client.New(ctx, client.WithConfig(cfg), client.WithEndpoints(address))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	t.Cleanup(func() { c.Close() }) //nolint:errcheck
-
-	return ctx, c
-}
-
-func TestTalosOwnClientIsContent(t *testing.T) {
-	dir, address := served(t)
-	ctx, c := dial(t, dir, address, "talosconfig")
+func TestVersionIsTheProfiles(t *testing.T) {
+	ctx, c := serve(t).dial(t, "talosconfig-reader")
 
 	version, err := c.Version(ctx)
-	if err != nil || version.Messages[0].Version.Tag != "v1.11.1" {
-		t.Fatalf("version %v, %v", version, err)
+	must(t, err)
+
+	if got := version.Messages[0]; got.Version.Tag != "v1.11.1" || !got.Features.Rbac || got.Platform.Mode != "metal" {
+		t.Fatalf("%v", got)
+	}
+}
+
+func TestAFileIsReadInChunks(t *testing.T) {
+	ctx, c := serve(t).dial(t, "talosconfig")
+	path, want := filepath.Join(t.TempDir(), "big"), bytes.Repeat([]byte("0123456789abcdef"), 20_000)
+	must(t, os.WriteFile(path, want, 0o600))
+
+	stream, err := c.MachineClient.Read(ctx, &machine.ReadRequest{Path: path})
+	must(t, err)
+
+	var (
+		got      []byte
+		messages int
+	)
+
+	for {
+		data, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+
+		must(t, err)
+
+		got, messages = append(got, data.Bytes...), messages+1
 	}
 
-	big := filepath.Join(t.TempDir(), "big")
-	want := bytes.Repeat([]byte("0123456789abcdef"), 20_000)
-
-	if err := os.WriteFile(big, want, 0o600); err != nil {
-		t.Fatal(err)
+	if !bytes.Equal(got, want) || messages < 2 {
+		t.Fatalf("%d of %d bytes in %d messages", len(got), len(want), messages)
 	}
+}
 
-	reader, err := c.Read(ctx, big)
+func TestWhatCannotBeReadSaysWhy(t *testing.T) {
+	ctx, c := serve(t).dial(t, "talosconfig")
+
+	for path, want := range map[string]error{
+		"/no/such":   status.Error(codes.NotFound, "stat /no/such: no such file or directory"),
+		os.TempDir(): status.Error(codes.Unknown, "path must be a regular file"),
+	} {
+		err := read(ctx, c, path)
+		if status.Code(err) != status.Code(want) || !strings.Contains(err.Error(), status.Convert(want).Message()) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+func read(ctx context.Context, c *client.Client, path string) error {
+	reader, err := c.Read(ctx, path)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 
-	got, err := io.ReadAll(reader)
-	if err != nil || !bytes.Equal(got, want) {
-		t.Fatalf("read %d bytes of %d, %v", len(got), len(want), err)
+	_, err = io.ReadAll(reader)
+
+	return err
+}
+
+func TestAFolderIsListed(t *testing.T) {
+	ctx, c := serve(t).dial(t, "talosconfig-reader")
+	dir := t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, "a", "deep", "er"), 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "b"), []byte("four"), 0o600))
+	must(t, os.Symlink("b", filepath.Join(dir, "c")))
+	must(t, os.Symlink(dir, dir+".link"))
+
+	for _, one := range []struct {
+		in   *machine.ListRequest
+		want string
+	}{
+		{&machine.ListRequest{Root: dir}, ". a b c->b"},
+		{&machine.ListRequest{Root: dir + ".link/"}, ". a b c->b"},
+		{&machine.ListRequest{Root: dir, Recurse: true}, ". a a/deep a/deep/er b c->b"},
+		{&machine.ListRequest{Root: dir, Recurse: true, RecursionDepth: 2}, ". a a/deep b c->b"},
+		{&machine.ListRequest{Root: dir, Types: []machine.ListRequest_Type{machine.ListRequest_REGULAR}}, "b"},
+		{&machine.ListRequest{Root: dir + "/b"}, "b"},
+	} {
+		names, err := list(ctx, c, one.in)
+		must(t, err)
+
+		if got := strings.Join(names, " "); got != one.want {
+			t.Errorf("%v: %s", one.in, got)
+		}
 	}
 
-	stream, err := c.LS(ctx, &machine.ListRequest{Root: filepath.Dir(big)})
+	if _, err := list(ctx, c, &machine.ListRequest{Root: "/no/such"}); err == nil || !strings.Contains(err.Error(), "no such file or directory") {
+		t.Errorf("a missing folder: %v", err)
+	}
+}
+
+func list(ctx context.Context, c *client.Client, in *machine.ListRequest) ([]string, error) {
+	stream, err := c.LS(ctx, in)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 
 	var names []string
 
 	for {
 		info, err := stream.Recv()
-		if err == io.EOF {
-			break
+		if errors.Is(err, io.EOF) {
+			return names, nil
 		}
 
-		if err != nil {
-			t.Fatal(err)
-		}
-
-		names = append(names, info.RelativeName)
-	}
-
-	if strings.Join(names, " ") != ". big" {
-		t.Fatalf("list: %q", names)
-	}
-
-	extensions, err := safe.StateListAll[*runtime.ExtensionStatus](ctx, c.COSI)
-	if err != nil || extensions.Len() != 1 || extensions.Get(0).TypedSpec().Metadata.Name != "nvidia-container-toolkit-lts" {
-		t.Fatalf("extensions %v, %v", extensions, err)
-	}
-}
-
-func TestRolesDecideWhoMayCallWhat(t *testing.T) {
-	dir, address := served(t)
-	ctx, reader := dial(t, dir, address, "talosconfig-reader")
-
-	if _, err := reader.Version(ctx); err != nil {
-		t.Fatal(err)
-	}
-
-	_, err := reader.ApplyConfiguration(ctx, &machine.ApplyConfigurationRequest{})
-	if status.Code(err) != codes.PermissionDenied {
-		t.Fatalf("apply as a reader: %v", err)
-	}
-
-	if err := reader.Reboot(ctx); status.Code(err) != codes.PermissionDenied {
-		t.Fatalf("reboot as a reader: %v", err)
-	}
-
-	ctx, stranger := dial(t, dir, address, "talosconfig-stranger")
-	if _, err := stranger.Version(ctx); err == nil {
-		t.Fatal("a certificate of another CA was taken")
-	}
-}
-
-func TestAWorkerForwardsToNobody(t *testing.T) {
-	dir, address := served(t)
-	ctx, c := dial(t, dir, address, "talosconfig")
-
-	if _, err := c.Version(client.WithNode(ctx, "127.0.0.1")); err != nil {
-		t.Fatal(err)
-	}
-
-	_, err := c.Version(client.WithNode(ctx, "10.9.9.9"))
-	if status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), "no request forwarding") {
-		t.Fatalf("another node: %v", err)
-	}
-}
-
-func TestTheModeFollowsWhatChanged(t *testing.T) {
-	dir, address := served(t)
-	ctx, c := dial(t, dir, address, "talosconfig")
-
-	base, err := os.ReadFile(filepath.Join(dir, "lab-1.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	dryRun := func(mode machine.ApplyConfigurationRequest_Mode, add string) (*machine.ApplyConfiguration, error) {
-		text := strings.Replace(string(base), "machine:\n", "machine:\n"+add, 1)
-
-		answer, err := c.ApplyConfiguration(ctx, &machine.ApplyConfigurationRequest{Data: []byte(text), Mode: mode, DryRun: true})
 		if err != nil {
 			return nil, err
 		}
 
-		return answer.Messages[0], nil
+		name := info.RelativeName
+		if info.Link != "" {
+			name += "->" + info.Link
+		}
+
+		names = append(names, name)
 	}
+}
 
-	const udev = "    udev:\n        rules:\n            - SUBSYSTEM==\"drm\", GROUP=\"44\"\n"
+func TestTheKernelLogIsFollowed(t *testing.T) {
+	l := serve(t)
+	ctx, c := l.dial(t, "talosconfig-reader")
+	l.machine.Say("before")
 
-	for _, one := range []struct {
-		name, add string
-		want      machine.ApplyConfigurationRequest_Mode
-	}{
-		{"nothing", "", machine.ApplyConfigurationRequest_NO_REBOOT},
-		{"a label", "    nodeLabels:\n        a: b\n", machine.ApplyConfigurationRequest_NO_REBOOT},
-		{"a module", "    kernel:\n        modules:\n            - name: nvidia\n", machine.ApplyConfigurationRequest_NO_REBOOT},
-		{"udev rules", udev, machine.ApplyConfigurationRequest_REBOOT},
-		{"a file", "    files:\n        - path: /var/x\n          op: create\n          permissions: 0o600\n          content: x\n", machine.ApplyConfigurationRequest_REBOOT},
+	stream, err := c.Dmesg(ctx, true, false)
+	must(t, err)
+
+	for _, want := range []string{"before", "after"} {
+		data, err := stream.Recv()
+		must(t, err)
+
+		if !strings.HasSuffix(string(data.Bytes), "[talos] "+want+"\n") {
+			t.Fatalf("%q is not %q", data.Bytes, want)
+		}
+
+		if want == "before" {
+			l.machine.Say("after")
+		}
+	}
+}
+
+func TestALogThatIsNotThere(t *testing.T) {
+	ctx, c := serve(t).dial(t, "talosconfig-reader")
+
+	for id, want := range map[string]codes.Code{"no-such-service": codes.NotFound, "../../etc/shadow": codes.InvalidArgument} {
+		stream, err := c.Logs(ctx, "system", 0, id, false, -1)
+		if err == nil {
+			_, err = stream.Recv()
+		}
+
+		if status.Code(err) != want {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+}
+
+func TestRolesDecideWhoMayCallWhat(t *testing.T) {
+	l := serve(t)
+
+	for config, allowed := range map[string]map[string]bool{
+		"talosconfig-reader":   {"version": true, "services": true, "list": true, "read": false, "apply": false, "reboot": false},
+		"talosconfig-operator": {"version": true, "services": true, "list": true, "read": false, "apply": false, "reboot": true},
+		"talosconfig":          {"version": true, "services": true, "list": true, "read": true, "apply": true, "reboot": true},
 	} {
-		answer, err := dryRun(machine.ApplyConfigurationRequest_AUTO, one.add)
-		if err != nil || answer.Mode != one.want {
-			t.Errorf("%s: %v, %v", one.name, answer, err)
+		ctx, c := l.dial(t, config)
+		calls := map[string]func() error{
+			"version":  func() error { _, err := c.Version(ctx); return err },
+			"services": func() error { _, err := c.ServiceList(ctx); return err },
+			"list":     func() error { _, err := list(ctx, c, &machine.ListRequest{Root: l.dir}); return err },
+			"read":     func() error { return read(ctx, c, filepath.Join(l.dir, "secrets.yaml")) },
+			"reboot":   func() error { return c.Reboot(ctx) },
+			"apply": func() error {
+				_, err := c.ApplyConfiguration(ctx, &machine.ApplyConfigurationRequest{Data: []byte(l.base), DryRun: true})
+
+				return err
+			},
+		}
+
+		for name, want := range allowed {
+			if err := calls[name](); (status.Code(err) != codes.PermissionDenied) != want || want && err != nil {
+				t.Errorf("%s, %s: %v", config, name, err)
+			}
+		}
+	}
+}
+
+func TestAStrangersCertificateIsRefused(t *testing.T) {
+	ctx, c := serve(t).dial(t, "talosconfig-stranger")
+
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+
+	if _, err := c.Version(ctx); status.Code(err) != codes.Unavailable && status.Code(err) != codes.DeadlineExceeded {
+		t.Fatalf("%v", err)
+	}
+}
+
+func TestAWorkerForwardsToItselfOnly(t *testing.T) {
+	ctx, c := serve(t).dial(t, "talosconfig")
+
+	for _, own := range []context.Context{client.WithNode(ctx, "127.0.0.1"), client.WithNodes(ctx, "lab-1")} {
+		if _, err := c.Version(own); err != nil {
+			t.Errorf("itself: %v", err)
 		}
 	}
 
-	_, err = dryRun(machine.ApplyConfigurationRequest_NO_REBOOT, udev)
-	if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "machine.udev") {
-		t.Errorf("udev rules without a reboot: %v", err)
+	for _, other := range []context.Context{client.WithNode(ctx, "10.9.9.9"), client.WithNodes(ctx, "127.0.0.1", "10.9.9.9")} {
+		_, err := c.Version(other)
+		if status.Code(err) != codes.PermissionDenied || !strings.Contains(err.Error(), "no request forwarding") {
+			t.Errorf("another node: %v", err)
+		}
+	}
+}
+
+func TestAMethodThatTheLabLacksIsUnimplemented(t *testing.T) {
+	ctx, c := serve(t).dial(t, "talosconfig")
+
+	if _, err := c.Memory(ctx); status.Code(err) != codes.Unimplemented {
+		t.Fatalf("%v", err)
+	}
+}
+
+func TestARebootIsAnsweredAndAskedForOnce(t *testing.T) {
+	l := serve(t)
+	ctx, c := l.dial(t, "talosconfig-operator")
+
+	for range 2 {
+		must(t, c.Reboot(ctx))
 	}
 
-	_, err = dryRun(machine.ApplyConfigurationRequest_AUTO, "    nodeLables:\n        a: b\n")
-	if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "unknown keys found during decoding") {
-		t.Errorf("a misspelt key: %v", err)
+	select {
+	case <-l.machine.Rebooting():
+	case <-time.After(time.Second):
+		t.Fatal("no reboot")
 	}
 }

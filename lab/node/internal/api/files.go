@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/siderolabs/talos/pkg/machinery/api/common"
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
@@ -33,7 +35,7 @@ func (n *Node) Read(in *machine.ReadRequest, out grpc.ServerStreamingServer[comm
 	}
 
 	if !info.Mode().IsRegular() {
-		return status.Errorf(codes.InvalidArgument, "path must be a regular file")
+		return errors.New("path must be a regular file")
 	}
 
 	file, err := os.Open(path)
@@ -46,9 +48,9 @@ func (n *Node) Read(in *machine.ReadRequest, out grpc.ServerStreamingServer[comm
 }
 
 func send(from io.Reader, out grpc.ServerStreamingServer[common.Data]) error {
-	buffer := make([]byte, chunk)
-
 	for {
+		buffer := make([]byte, chunk) // the stream may keep what it sends
+
 		n, err := from.Read(buffer)
 		if n > 0 {
 			if err := out.Send(&common.Data{Bytes: buffer[:n]}); err != nil {
@@ -66,39 +68,43 @@ func send(from io.Reader, out grpc.ServerStreamingServer[common.Data]) error {
 	}
 }
 
-// List streams what lies below a folder; what can't be read is told in-band, as Talos does.
+// List streams what lies below a folder, the folder itself first; what can't be looked at is told in-band
+// (siderolabs/talos, pkg/archiver/walker.go).
 func (n *Node) List(in *machine.ListRequest, out grpc.ServerStreamingServer[machine.FileInfo]) error {
-	root := in.Root
-	if root == "" {
-		root = "/"
+	root := filepath.Clean("/" + in.Root)
+
+	info, err := os.Lstat(root)
+	if err != nil {
+		return err
 	}
 
-	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		relative, _ := filepath.Rel(root, path) //nolint:errcheck // path is below root
-		found := &machine.FileInfo{Name: path, RelativeName: relative}
+	if info.Mode()&fs.ModeSymlink != 0 {
+		if root, err = filepath.EvalSymlinks(root); err != nil {
+			return err
+		}
+	}
 
-		if err != nil {
-			found.Error = err.Error()
+	depth := int(in.RecursionDepth)
 
-			return out.Send(found)
+	switch {
+	case !in.Recurse:
+		depth = 1
+	case depth == 0:
+		depth = -1
+	}
+
+	return filepath.Walk(root, func(path string, info fs.FileInfo, err error) error {
+		entry := fileInfo(root, path, info, err)
+
+		if entry.Error == "" && !listed(in.Types, info.Mode()) {
+			return nil
 		}
 
-		info, err := os.Lstat(path)
-		if err != nil {
-			found.Error = err.Error()
-
-			return out.Send(found)
-		}
-
-		found.Size, found.Mode, found.Modified, found.IsDir = info.Size(), uint32(info.Mode()), info.ModTime().Unix(), info.IsDir()
-		found.Link, _ = os.Readlink(path) //nolint:errcheck // empty where it is no link
-
-		if err := out.Send(found); err != nil {
+		if err := out.Send(entry); err != nil {
 			return err
 		}
 
-		depth := int32(strings.Count(relative, "/") + 1)
-		if entry.IsDir() && relative != "." && (!in.Recurse || (in.RecursionDepth > 0 && depth >= in.RecursionDepth)) {
+		if info != nil && info.IsDir() && depth >= 0 && path != root && strings.Count(entry.RelativeName, "/")+1 >= depth {
 			return fs.SkipDir
 		}
 
@@ -106,40 +112,38 @@ func (n *Node) List(in *machine.ListRequest, out grpc.ServerStreamingServer[mach
 	})
 }
 
-// Dmesg streams the kernel log that the node pretends.
-func (n *Node) Dmesg(in *machine.DmesgRequest, out grpc.ServerStreamingServer[common.Data]) error {
-	if in.Follow {
-		return status.Error(codes.Unimplemented, "the lab's node does not follow its kernel log")
+func fileInfo(root, path string, info fs.FileInfo, err error) *machine.FileInfo {
+	relative, _ := filepath.Rel(root, path) //nolint:errcheck // path is below root
+	entry := &machine.FileInfo{Name: path, RelativeName: relative}
+
+	if err != nil {
+		entry.Error = err.Error()
+
+		return entry
 	}
 
-	for _, line := range n.machine.Dmesg.Lines() {
-		if err := out.Send(&common.Data{Bytes: []byte(line + "\n")}); err != nil {
-			return err
+	if path == root && !info.IsDir() {
+		entry.RelativeName = filepath.Base(path)
+	}
+
+	entry.Size, entry.Mode, entry.Modified, entry.IsDir = info.Size(), uint32(info.Mode()), info.ModTime().Unix(), info.IsDir()
+
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		entry.Uid, entry.Gid = stat.Uid, stat.Gid
+	}
+
+	if info.Mode()&fs.ModeSymlink != 0 {
+		if entry.Link, err = os.Readlink(path); err != nil {
+			entry.Error = err.Error()
 		}
 	}
 
-	return nil
+	return entry
 }
 
-// Logs streams a service's log, or its last lines.
-func (n *Node) Logs(in *machine.LogsRequest, out grpc.ServerStreamingServer[common.Data]) error {
-	if in.Follow {
-		return status.Error(codes.Unimplemented, "the lab's node does not follow logs")
-	}
-
-	raw, err := os.ReadFile(boot.LogPath(filepath.Base(in.Id)))
-	if errors.Is(err, fs.ErrNotExist) {
-		return status.Errorf(codes.NotFound, "log %q was not registered", in.Id)
-	}
-
-	if err != nil {
-		return err
-	}
-
-	lines := strings.SplitAfter(strings.TrimSuffix(string(raw), "\n"), "\n")
-	if in.TailLines >= 0 && int(in.TailLines) < len(lines) {
-		lines = lines[len(lines)-int(in.TailLines):]
-	}
-
-	return send(strings.NewReader(strings.Join(lines, "")+"\n"), out)
+func listed(types []machine.ListRequest_Type, mode fs.FileMode) bool {
+	return len(types) == 0 ||
+		mode.IsRegular() && slices.Contains(types, machine.ListRequest_REGULAR) ||
+		mode.IsDir() && slices.Contains(types, machine.ListRequest_DIRECTORY) ||
+		mode&fs.ModeSymlink != 0 && slices.Contains(types, machine.ListRequest_SYMLINK)
 }

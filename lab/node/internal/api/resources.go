@@ -3,14 +3,15 @@ package api
 import (
 	"context"
 	"fmt"
-	"os"
-	"strings"
+	"slices"
+	"sync"
 
 	"github.com/cosi-project/runtime/pkg/resource"
+	"github.com/cosi-project/runtime/pkg/resource/meta"
 	"github.com/cosi-project/runtime/pkg/state"
 	"github.com/cosi-project/runtime/pkg/state/impl/inmem"
 	"github.com/cosi-project/runtime/pkg/state/impl/namespaced"
-	"github.com/siderolabs/talos/pkg/machinery/extensions"
+	"github.com/cosi-project/runtime/pkg/state/registry"
 	configres "github.com/siderolabs/talos/pkg/machinery/resources/config"
 	"github.com/siderolabs/talos/pkg/machinery/resources/hardware"
 	"github.com/siderolabs/talos/pkg/machinery/resources/runtime"
@@ -18,125 +19,143 @@ import (
 	"talos-nvidia-cdi/lab/node/internal/boot"
 )
 
+// served are the resource types that the node has.
+var served = []meta.ResourceWithRD{
+	&configres.MachineConfig{}, &hardware.PCIDevice{}, &runtime.ExtensionStatus{}, &runtime.KernelParamStatus{},
+	&runtime.LoadedKernelModule{}, &runtime.MachineStatus{},
+}
+
 // Resources is the node's COSI state, kept as the machine is.
 type Resources struct {
-	Core  state.CoreState
+	core  state.CoreState
 	state state.State
 	m     *boot.Machine
+
+	syncing sync.Mutex
+	present []resource.Pointer
 }
 
 // NewResources returns the state of m and follows its changes.
-func NewResources(m *boot.Machine) *Resources {
+func NewResources(m *boot.Machine) (*Resources, error) {
 	core := namespaced.NewState(inmem.Build)
-	r := &Resources{Core: core, state: state.WrapCore(core), m: m}
+	r := &Resources{core: core, state: state.WrapCore(core), m: m}
+
+	if err := r.register(context.Background()); err != nil {
+		return nil, err
+	}
+
 	m.OnChange(r.sync)
 	r.sync()
 
-	return r
+	return r, nil
 }
 
-func (r *Resources) sync() {
-	for _, wanted := range r.wanted() {
-		if err := put(r.state, wanted); err != nil {
-			r.m.Say("resource %s: %v", wanted.Metadata(), err)
+// register lists namespaces and types as resources of their own: Talos's clients look aliases up there.
+func (r *Resources) register(ctx context.Context) error {
+	namespaces, types := registry.NewNamespaceRegistry(r.state), registry.NewResourceRegistry(r.state)
+
+	if err := namespaces.RegisterDefault(ctx); err != nil {
+		return err
+	}
+
+	if err := types.RegisterDefault(ctx); err != nil {
+		return err
+	}
+
+	for name, description := range map[resource.Namespace]string{
+		configres.NamespaceName: "Talos node configuration.", hardware.NamespaceName: "Hardware resources.",
+		runtime.NamespaceName: "Talos internal runtime resources.",
+	} {
+		if err := namespaces.Register(ctx, name, description); err != nil {
+			return err
 		}
+	}
+
+	for _, one := range served {
+		if err := types.Register(ctx, one); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// sensitive tells the types that only admins may see.
+func (r *Resources) sensitive(kind resource.Type) bool {
+	return slices.ContainsFunc(served, func(one meta.ResourceWithRD) bool {
+		definition := one.ResourceDefinition()
+
+		return definition.Type == kind && definition.Sensitivity == meta.Sensitive
+	})
+}
+
+// sync makes the resources say what the machine is now.
+func (r *Resources) sync() {
+	r.syncing.Lock()
+	defer r.syncing.Unlock()
+
+	ctx, wanted := context.Background(), r.wanted()
+
+	for _, one := range wanted {
+		if err := r.put(ctx, one); err != nil {
+			r.m.Say("resource %s: %v", one.Metadata(), err)
+		}
+	}
+
+	for _, old := range r.present {
+		if !slices.ContainsFunc(wanted, func(one resource.Resource) bool { return same(one.Metadata(), old) }) {
+			if err := r.state.Destroy(ctx, old); err != nil {
+				r.m.Say("resource %s: %v", old, err)
+			}
+		}
+	}
+
+	r.present = r.present[:0]
+	for _, one := range wanted {
+		r.present = append(r.present, one.Metadata().Copy())
 	}
 }
 
 func (r *Resources) wanted() []resource.Resource {
-	found := []resource.Resource{r.machineStatus(), pciDevice(r.m)}
-
-	for i, extension := range r.m.Profile.Extensions {
-		status := runtime.NewExtensionStatus(runtime.NamespaceName, fmt.Sprint(i))
-		status.TypedSpec().Image = fmt.Sprintf("%03d.%s-%s.sqsh", i, extension.Name, extension.Version)
-		status.TypedSpec().Metadata = extensions.Metadata{
-			Name: extension.Name, Version: extension.Version, Author: "the lab (pretended)",
-			Description: "pretended by the lab's node",
-		}
-		found = append(found, status)
-	}
-
-	for _, name := range r.m.Modules() {
-		module := runtime.NewLoadedKernelModule(runtime.NamespaceName, name)
-		module.TypedSpec().Size, module.TypedSpec().State = 65536, "Live"
-		module.TypedSpec().Address = "0x0000000000000000"
-		found = append(found, module)
-	}
-
-	for name := range r.m.Profile.Sysctls {
-		id := "proc.sys." + name
-		param := runtime.NewKernelParamStatus(runtime.NamespaceName, id)
-
-		current, err := os.ReadFile(boot.Shown("/proc/sys/" + strings.ReplaceAll(name, ".", "/")))
-		param.TypedSpec().Current = strings.TrimSpace(string(current))
-		param.TypedSpec().Unsupported = err != nil
-		found = append(found, param)
-	}
+	found := []resource.Resource{machineStatus(r.m), pciDevice(r.m)}
+	found = append(found, extensionStatuses(r.m)...)
+	found = append(found, kernelModules(r.m)...)
+	found = append(found, kernelParams(r.m)...)
 
 	if provider := r.m.Config(); provider != nil {
 		found = append(found, configres.NewMachineConfig(provider))
 	}
 
+	if provider := r.m.Persisted(); provider != nil {
+		found = append(found, configres.NewMachineConfigWithID(provider, configres.PersistentID))
+	}
+
 	return found
 }
 
-func (r *Resources) machineStatus() resource.Resource {
-	status, stages := runtime.NewMachineStatus(), map[boot.Stage]runtime.MachineStage{
-		boot.Booting:   runtime.MachineStageBooting,
-		boot.Running:   runtime.MachineStageRunning,
-		boot.Rebooting: runtime.MachineStageRebooting,
-	}
-	stage, failure := r.m.Stage()
-	status.TypedSpec().Stage = stages[stage]
-	status.TypedSpec().Status.Ready = stage == boot.Running && failure == ""
-
-	if failure != "" {
-		status.TypedSpec().Status.UnmetConditions = []runtime.UnmetCondition{{Name: "boot", Reason: failure}}
-	}
-
-	return status
-}
-
-func pciDevice(m *boot.Machine) resource.Resource {
-	device := hardware.NewPCIDeviceInfo(m.Profile.GPU.PCI)
-	spec := device.TypedSpec()
-	spec.Class, spec.Subclass, spec.ClassID, spec.SubclassID = "Display controller", "VGA compatible controller", "0x03", "0x00"
-	spec.Vendor, spec.VendorID = "NVIDIA Corporation", "0x10de"
-	spec.Product, spec.ProductID = m.Profile.GPU.Model, "0x1c30"
-
-	for _, module := range m.Modules() {
-		if module == "nvidia" {
-			spec.Driver = "nvidia"
-		}
-	}
-
-	return device
-}
-
 // put creates the resource, or updates the one that is there if its spec differs.
-func put(st state.State, wanted resource.Resource) error {
-	ctx := context.Background()
-
-	current, err := st.Get(ctx, wanted.Metadata())
+func (r *Resources) put(ctx context.Context, wanted resource.Resource) error {
+	current, err := r.state.Get(ctx, wanted.Metadata())
 	if state.IsNotFoundError(err) {
-		return st.Create(ctx, wanted)
+		return r.state.Create(ctx, wanted)
 	}
 
 	if err != nil {
 		return err
 	}
 
-	if resource.Equal(withVersionOf(wanted, current), current) {
+	to, from := wanted.Metadata(), current.Metadata()
+	to.SetVersion(from.Version())
+	to.SetCreated(from.Created())
+	to.SetUpdated(from.Updated())
+
+	if resource.Equal(wanted, current) {
 		return nil
 	}
 
-	return st.Update(ctx, withVersionOf(wanted, current))
+	return r.state.Update(ctx, wanted)
 }
 
-func withVersionOf(wanted, current resource.Resource) resource.Resource {
-	wanted.Metadata().SetVersion(current.Metadata().Version())
-	wanted.Metadata().SetCreated(current.Metadata().Created())
-	wanted.Metadata().SetUpdated(current.Metadata().Updated())
-
-	return wanted
+func same(a, b resource.Pointer) bool {
+	return fmt.Sprint(a.Namespace(), a.Type(), a.ID()) == fmt.Sprint(b.Namespace(), b.Type(), b.ID())
 }

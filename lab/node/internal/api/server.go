@@ -3,20 +3,16 @@ package api
 
 import (
 	"context"
-	"crypto/tls"
-	stdx509 "crypto/x509"
 	"fmt"
 	"net"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/cosi-project/runtime/api/v1alpha1"
-	"github.com/cosi-project/runtime/pkg/state"
+	"github.com/cosi-project/runtime/pkg/resource"
 	"github.com/cosi-project/runtime/pkg/state/protobuf/server"
-	"github.com/siderolabs/crypto/x509"
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
-	"github.com/siderolabs/talos/pkg/machinery/config/generate/secrets"
+	"github.com/siderolabs/talos/pkg/machinery/constants"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -33,6 +29,7 @@ var (
 	everybody = role.MakeSet(role.Admin, role.Operator, role.Reader)
 	operators = role.MakeSet(role.Admin, role.Operator)
 	admins    = role.MakeSet(role.Admin)
+	nobody    = role.MakeSet()
 )
 
 // rules name who may call what (siderolabs/talos, internal/app/machined/pkg/system/services/machined.go, v1.11);
@@ -49,46 +46,17 @@ var rules = map[string]role.Set{
 	"/cosi.resource.State/Get":                   everybody,
 	"/cosi.resource.State/List":                  everybody,
 	"/cosi.resource.State/Watch":                 everybody,
-}
-
-// sensitive resource types are for admins (meta.Sensitive in machinery).
-var sensitive = []string{"MachineConfigs.config.talos.dev", "OSRootSecrets.secrets.talos.dev"}
-
-// Credentials builds the server's TLS identity, signed by the machine CA of the secrets bundle.
-func Credentials(bundle *secrets.Bundle, name, address string) (credentials.TransportCredentials, error) {
-	ca, err := x509.NewCertificateAuthorityFromCertificateAndKey(bundle.Certs.OS)
-	if err != nil {
-		return nil, err
-	}
-
-	pair, err := x509.NewKeyPair(ca,
-		x509.IPAddresses([]net.IP{net.ParseIP(address), net.IPv4(127, 0, 0, 1)}),
-		x509.DNSNames([]string{name}),
-		x509.CommonName(name),
-		x509.NotBefore(time.Now().Add(-time.Minute)),
-		x509.NotAfter(time.Now().Add(24*time.Hour)),
-		x509.ExtKeyUsage([]stdx509.ExtKeyUsage{stdx509.ExtKeyUsageServerAuth}),
-	)
-	if err != nil {
-		return nil, err
-	}
-
-	pool := stdx509.NewCertPool()
-	pool.AppendCertsFromPEM(bundle.Certs.OS.Crt)
-
-	return credentials.NewTLS(&tls.Config{
-		Certificates: []tls.Certificate{*pair.Certificate},
-		ClientAuth:   tls.RequireAndVerifyClientCert,
-		ClientCAs:    pool,
-		MinVersion:   tls.VersionTLS13,
-		NextProtos:   []string{"h2"},
-	}), nil
+	// resources are written by the machine alone
+	"/cosi.resource.State/Create":  nobody,
+	"/cosi.resource.State/Update":  nobody,
+	"/cosi.resource.State/Destroy": nobody,
 }
 
 // NewServer serves node's API and the resources of st to whom the rules allow.
-func NewServer(node machine.MachineServiceServer, st state.CoreState, names []string, opts ...grpc.ServerOption) *grpc.Server {
-	g := guard{names: names}
+func NewServer(node *Node, resources *Resources, names []string, opts ...grpc.ServerOption) *grpc.Server {
+	g := guard{names: names, sensitive: resources.sensitive}
 	opts = append(opts,
+		grpc.MaxRecvMsgSize(constants.GRPCMaxMessageSize),
 		grpc.UnaryInterceptor(func(ctx context.Context, in any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 			if err := g.allow(ctx, info.FullMethod, in); err != nil {
 				return nil, err
@@ -107,12 +75,16 @@ func NewServer(node machine.MachineServiceServer, st state.CoreState, names []st
 
 	s := grpc.NewServer(opts...)
 	machine.RegisterMachineServiceServer(s, node)
-	v1alpha1.RegisterStateServer(s, server.NewState(st))
+	v1alpha1.RegisterStateServer(s, server.NewState(resources.core))
 
 	return s
 }
 
-type guard struct{ names []string }
+// guard decides who may call what.
+type guard struct {
+	names     []string // of this node
+	sensitive func(resource.Type) bool
+}
 
 func (g guard) allow(ctx context.Context, method string, in any) error {
 	if err := g.ownNode(ctx); err != nil {
@@ -125,7 +97,7 @@ func (g guard) allow(ctx context.Context, method string, in any) error {
 	}
 
 	roles := rolesOf(ctx)
-	if !rule.IncludesAny(roles) || (isSensitive(in) && !admins.IncludesAny(roles)) {
+	if !rule.IncludesAny(roles) || (g.isSensitive(in) && !admins.IncludesAny(roles)) {
 		return status.Errorf(codes.PermissionDenied, "not authorized")
 	}
 
@@ -164,10 +136,11 @@ func rolesOf(ctx context.Context) role.Set {
 	return roles
 }
 
-func isSensitive(in any) bool {
+// isSensitive tells a request for resources of a type that only admins may see.
+func (g guard) isSensitive(in any) bool {
 	typed, ok := in.(interface{ GetType() string })
 
-	return ok && slices.Contains(sensitive, typed.GetType())
+	return ok && g.sensitive(typed.GetType())
 }
 
 // guardedStream checks the request of a streaming call, which the interceptor has not read yet.
@@ -182,7 +155,7 @@ func (s *guardedStream) RecvMsg(in any) error {
 		return err
 	}
 
-	if isSensitive(in) {
+	if s.guard.isSensitive(in) {
 		return s.guard.allow(s.Context(), s.method, in)
 	}
 

@@ -1,53 +1,53 @@
 package boot
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
-	"github.com/pelletier/go-toml/v2"
 	"github.com/siderolabs/talos/pkg/machinery/config/config"
+	"golang.org/x/sys/unix"
 )
 
-const (
-	partsDir          = "/etc/cri/conf.d"
-	customizationPart = partsDir + "/20-customization.part"
-	mergedConfig      = partsDir + "/cri.toml"
-)
+const customizationPart = partsDir + "/20-customization.part"
 
-// writeFiles writes machine.files as Talos 1.11 does at every boot (v1alpha1_sequencer_tasks.go, WriteUserFiles):
-// below /var anything; outside of it only the containerd customization, which may be named once.
+// writeFiles writes machine.files as Talos 1.11 does at every boot (v1alpha1_sequencer_tasks.go, WriteUserFiles).
+// The containerd customization is a resource of its own there, which can be created once.
 func writeFiles(files []config.File) error {
-	var seen bool
+	var (
+		seen   bool
+		failed []error
+	)
 
 	for _, file := range files {
-		if file.Path() == customizationPart {
-			if seen {
-				return fmt.Errorf("resource EtcFileSpecs.files.talos.dev(files/cri/conf.d/20-customization.part@undefined) already exists")
-			}
-
-			seen = true
-
-			if err := os.WriteFile(customizationPart, []byte(file.Content()), 0o600); err != nil {
-				return err
-			}
+		if file.Path() != customizationPart {
+			failed = append(failed, writeFile(file))
 
 			continue
 		}
 
-		if err := writeFile(file); err != nil {
+		if seen {
+			return errors.New("resource EtcFileSpecs.files.talos.dev(files/cri/conf.d/20-customization.part@undefined) already exists")
+		}
+
+		seen = true
+
+		if err := os.WriteFile(customizationPart, []byte(file.Content()), 0o600); err != nil {
 			return err
 		}
 	}
 
-	return nil
+	return errors.Join(failed...)
 }
 
+// writeFile: `create` works below /var only; `append` and `overwrite` want a regular file, and outside of /var they put a
+// changed copy of it below /var and mount that over the file, read-only.
 func writeFile(file config.File) error {
 	path := filepath.Clean(file.Path())
-	inVar := path == "/var" || strings.HasPrefix(path, "/var/")
+	target, inVar := path, path == "/var" || strings.HasPrefix(path, "/var/")
+	content := []byte(file.Content())
 
 	switch file.Op() {
 	case "create":
@@ -55,113 +55,59 @@ func writeFile(file config.File) error {
 			return fmt.Errorf("create operation not allowed outside of /var: %q", file.Path())
 		}
 	case "append", "overwrite":
-		info, err := os.Stat(path)
+		before, err := regularFile(path)
 		if err != nil {
 			return err
 		}
 
-		if !info.Mode().IsRegular() {
-			return fmt.Errorf("invalid file mode, expected regular file: %q", file.Path())
+		if file.Op() == "append" {
+			content = append(before, content...)
 		}
 
 		if !inVar {
-			return fmt.Errorf("the lab's node does not overlay files outside of /var: %q", file.Path())
+			target = filepath.Join("/var", path)
 		}
 	default:
 		return fmt.Errorf("unknown operation for file %q: %q", file.Path(), file.Op())
 	}
 
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 		return err
 	}
 
-	content := []byte(file.Content())
-
-	if file.Op() == "append" {
-		before, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-
-		content = append(before, content...)
-	}
-
-	if err := os.WriteFile(path, content, file.Permissions()); err != nil {
+	if err := os.WriteFile(target, content, file.Permissions()); err != nil {
 		return err
 	}
 
-	return os.Chmod(path, file.Permissions())
+	// the mode of a file that was there before
+	if err := os.Chmod(target, file.Permissions()); err != nil {
+		return err
+	}
+
+	if target == path {
+		return nil
+	}
+
+	return showReadOnly(target, path)
 }
 
-// mergeParts merges every part of partsDir, in order of their names, into the file that containerd imports.
-func mergeParts() error {
-	parts, err := filepath.Glob(partsDir + "/*.part")
+func regularFile(path string) ([]byte, error) {
+	info, err := os.Lstat(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 
-	slices.Sort(parts)
-
-	texts := make(map[string][]byte, len(parts))
-
-	for _, part := range parts {
-		if texts[part], err = os.ReadFile(part); err != nil {
-			return err
-		}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("invalid file mode, expected regular file: %q", path)
 	}
 
-	merged, err := MergeTOML(parts, texts)
-	if err != nil {
-		return err
-	}
-
-	return os.WriteFile(mergedConfig, merged, 0o600)
+	return os.ReadFile(path)
 }
 
-// MergeTOML merges texts in the order of names: tables by key, arrays one behind the other, scalars the later one
-// (as Talos's pkg/machinery toml merging does).
-func MergeTOML(names []string, texts map[string][]byte) ([]byte, error) {
-	merged := map[string]any{"version": int64(3)}
-
-	for _, name := range names {
-		part := map[string]any{}
-		if err := toml.Unmarshal(texts[name], &part); err != nil {
-			return nil, fmt.Errorf("error parsing %s: %w", name, err)
-		}
-
-		if err := mergeTable(merged, part, ""); err != nil {
-			return nil, fmt.Errorf("error merging %s: %w", name, err)
-		}
+func showReadOnly(source, path string) error {
+	if err := unix.Mount(source, path, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("mounting %s over %s: %w", source, path, err)
 	}
 
-	return toml.Marshal(merged)
-}
-
-func mergeTable(into, more map[string]any, at string) error {
-	for key, value := range more {
-		here := strings.TrimPrefix(at+"."+key, ".")
-
-		switch old := into[key].(type) {
-		case map[string]any:
-			table, ok := value.(map[string]any)
-			if !ok {
-				return fmt.Errorf("%s is a table here and a %T there", here, value)
-			}
-
-			if err := mergeTable(old, table, here); err != nil {
-				return err
-			}
-		case []any:
-			list, ok := value.([]any)
-			if !ok {
-				return fmt.Errorf("%s is an array here and a %T there", here, value)
-			}
-
-			into[key] = append(old, list...)
-		default:
-			into[key] = value
-		}
-	}
-
-	return nil
+	return unix.Mount("", path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, "")
 }

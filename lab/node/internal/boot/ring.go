@@ -8,10 +8,12 @@ type Ring struct {
 	lines []string
 	size  int
 	limit int
+	first int // number of lines[0], counted from the log's beginning
+	grown chan struct{}
 }
 
 // NewRing returns an empty ring that holds limit bytes.
-func NewRing(limit int) *Ring { return &Ring{limit: limit} }
+func NewRing(limit int) *Ring { return &Ring{limit: limit, grown: make(chan struct{})} }
 
 // WriteLine appends a line (without its newline).
 func (r *Ring) WriteLine(line string) {
@@ -24,13 +26,20 @@ func (r *Ring) WriteLine(line string) {
 	for r.size > r.limit {
 		r.size -= len(r.lines[0])
 		r.lines = r.lines[1:]
+		r.first++
 	}
+
+	close(r.grown)
+	r.grown = make(chan struct{})
 }
 
-// Lines returns what is kept, the oldest first.
-func (r *Ring) Lines() []string {
+// From returns what is kept of the lines numbered from and above, the number that comes next, and a channel that closes
+// when there is more.
+func (r *Ring) From(from int) (lines []string, next int, grown <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 
-	return append([]string(nil), r.lines...)
+	skip := min(max(from-r.first, 0), len(r.lines))
+
+	return append([]string(nil), r.lines[skip:]...), r.first + len(r.lines), r.grown
 }

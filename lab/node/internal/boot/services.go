@@ -1,162 +1,216 @@
 package boot
 
 import (
-	"errors"
+	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/siderolabs/talos/pkg/machinery/api/machine"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+const (
+	restartDelay  = time.Second
+	healthPause   = 50 * time.Millisecond // until it is healthy
+	healthyPause  = 2 * time.Second
+	healthTimeout = 2 * time.Second
+	eventsKept    = 10
 )
 
 // A Service is a program that pid 1 keeps running.
 type Service struct {
 	ID   string
 	Args []string
-	// After is a path that must be there before the service starts.
+	// After is the service that must be healthy first; empty for none.
 	After string
-}
-
-// Status of a service, as the machine API shows it.
-type Status struct {
-	ID, State, Message string
-	Healthy            bool
+	// Health returns why the service is not healthy.
+	Health func(context.Context) error
 }
 
 // LogPath is where a service's output goes.
 func LogPath(id string) string { return filepath.Join("/var/log", id+".log") }
 
 type services struct {
-	mu       sync.Mutex
-	byPID    map[int]Service
-	status   map[string]Status
-	restarts chan Service
-	say      func(format string, args ...any)
+	reaper *reaper
+	say    func(format string, args ...any)
+	moved  func()
+
+	mu      sync.Mutex
+	infos   map[string]*machine.ServiceInfo
+	changed chan struct{}
 }
 
-func newServices(say func(string, ...any)) *services {
-	return &services{byPID: map[int]Service{}, status: map[string]Status{}, restarts: make(chan Service, 16), say: say}
+func newServices(say func(string, ...any), moved func()) *services {
+	return &services{
+		reaper: newReaper(), say: say, moved: moved,
+		infos: map[string]*machine.ServiceInfo{}, changed: make(chan struct{}),
+	}
 }
 
-func (s *services) set(status Status) {
+// edit changes what is known of a service and wakes who waits for that.
+func (s *services) edit(id string, change func(*machine.ServiceInfo)) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 
-	s.status[status.ID] = status
+	info, ok := s.infos[id]
+	if !ok {
+		info = &machine.ServiceInfo{Id: id, Events: &machine.ServiceEvents{}, Health: &machine.ServiceHealth{Unknown: true}}
+		s.infos[id] = info
+	}
+
+	change(info)
+	close(s.changed)
+	s.changed = make(chan struct{})
+	s.mu.Unlock()
+	s.moved()
 }
 
-// list returns the services in the order given.
-func (s *services) list(ids ...string) []Status {
+func (s *services) event(id, state, format string, args ...any) {
+	message := fmt.Sprintf(format, args...)
+	s.say("service[%s](%s): %s", id, state, message)
+	s.edit(id, func(info *machine.ServiceInfo) {
+		info.State = state
+		events := append(info.Events.Events, &machine.ServiceEvent{Msg: message, State: state, Ts: timestamppb.Now()})
+		info.Events.Events = events[max(0, len(events)-eventsKept):]
+	})
+}
+
+func (s *services) health(id string, known, healthy bool, message string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	info := s.infos[id]
+	same := info != nil && info.Health.Unknown != known && info.Health.Healthy == healthy && info.Health.LastMessage == message
+	s.mu.Unlock()
 
-	var found []Status
+	if same {
+		return
+	}
 
-	for _, id := range ids {
-		if status, ok := s.status[id]; ok {
-			found = append(found, status)
+	s.edit(id, func(info *machine.ServiceInfo) {
+		info.Health = &machine.ServiceHealth{
+			Unknown: !known, Healthy: healthy, LastMessage: message, LastChange: timestamppb.Now(),
 		}
+	})
+}
+
+// list returns the services as the machine API tells of them, by name.
+func (s *services) list() []*machine.ServiceInfo {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	found := make([]*machine.ServiceInfo, 0, len(s.infos))
+	for _, id := range slices.Sorted(maps.Keys(s.infos)) {
+		i := s.infos[id]
+		found = append(found, &machine.ServiceInfo{
+			Id: i.Id, State: i.State, Health: i.Health,
+			Events: &machine.ServiceEvents{Events: append([]*machine.ServiceEvent(nil), i.Events.Events...)},
+		})
 	}
 
 	return found
 }
 
-// launch starts the service as soon as what it waits for is there.
-func (s *services) launch(service Service) {
-	s.set(Status{ID: service.ID, State: "Waiting", Message: "waiting for " + service.After})
+// waitHealthy returns when the service is running and healthy.
+func (s *services) waitHealthy(id string) {
+	for {
+		s.mu.Lock()
+		info, changed := s.infos[id], s.changed
+		done := info != nil && info.State == "Running" && info.Health.Healthy
+		s.mu.Unlock()
 
-	go func() {
-		for service.After != "" {
-			if _, err := os.Stat(service.After); err == nil {
-				break
-			}
-
-			time.Sleep(20 * time.Millisecond)
+		if done {
+			return
 		}
 
-		s.start(service)
-	}()
-}
-
-func (s *services) start(service Service) {
-	pid, err := spawn(service)
-	if err != nil {
-		s.say("service %s: %v", service.ID, err)
-		s.set(Status{ID: service.ID, State: "Failed", Message: err.Error()})
-
-		return
+		<-changed
 	}
-
-	s.mu.Lock()
-	s.byPID[pid] = service
-	s.status[service.ID] = Status{ID: service.ID, State: "Running", Message: fmt.Sprintf("Started with PID %d", pid), Healthy: true}
-	s.mu.Unlock()
-	s.say("service %s: running, PID %d", service.ID, pid)
 }
 
-func spawn(service Service) (int, error) {
+// builtin lists a service that is part of pid 1.
+func (s *services) builtin(id string) {
+	s.event(id, "Running", "Started as a part of pid 1")
+	s.health(id, true, true, "")
+}
+
+// keep runs the service, again whenever it ended, for ever.
+func (s *services) keep(service Service) {
+	for {
+		if service.After != "" {
+			s.event(service.ID, "Waiting", "Waiting for service %q to be \"up\"", service.After)
+			s.waitHealthy(service.After)
+		}
+
+		if err := s.once(service); err != nil {
+			s.event(service.ID, "Failed", "%v", err)
+		}
+
+		time.Sleep(restartDelay)
+	}
+}
+
+func (s *services) once(service Service) error {
 	if err := os.MkdirAll(filepath.Dir(LogPath(service.ID)), 0o755); err != nil {
-		return 0, err
+		return err
 	}
 
 	log, err := os.OpenFile(LogPath(service.ID), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	defer log.Close() //nolint:errcheck
 
-	null, err := os.Open(os.DevNull)
+	pid, ended, err := s.reaper.start(service.Args, log)
+	log.Close() //nolint:errcheck
+
 	if err != nil {
-		return 0, err
-	}
-	defer null.Close() //nolint:errcheck
-
-	return syscall.ForkExec(service.Args[0], service.Args, &syscall.ProcAttr{
-		Dir: "/", Env: os.Environ(), Files: []uintptr{null.Fd(), log.Fd(), log.Fd()},
-		Sys: &syscall.SysProcAttr{Setsid: true},
-	})
-}
-
-// signal sends a signal to a running service.
-func (s *services) signal(id string, number syscall.Signal) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-
-	for pid, service := range s.byPID {
-		if service.ID == id {
-			return syscall.Kill(pid, number)
-		}
+		return err
 	}
 
-	return fmt.Errorf("service %q is not running", id)
+	s.event(service.ID, "Running", "Process Process(%q) started with PID %d", service.Args, pid)
+
+	ctx, stop := context.WithCancel(context.Background())
+	checked := make(chan struct{})
+
+	go func() {
+		defer close(checked)
+		s.watch(ctx, service)
+	}()
+
+	status := <-ended
+
+	stop()
+	<-checked
+	s.health(service.ID, false, false, "")
+	s.event(service.ID, "Waiting", "Process ended with %d, starting again", status.ExitStatus())
+
+	return nil
 }
 
-// reap collects every process that has ended, for ever; services start again a second later.
-func (s *services) reap() {
-	for {
-		var status syscall.WaitStatus
+// watch asks for the service's health until ctx ends.
+func (s *services) watch(ctx context.Context, service Service) {
+	for ctx.Err() == nil {
+		pause, message := healthyPause, ""
 
-		pid, err := syscall.Wait4(-1, &status, 0, nil)
-		if errors.Is(err, syscall.ECHILD) {
-			time.Sleep(20 * time.Millisecond)
+		one, cancel := context.WithTimeout(ctx, healthTimeout)
+		err := service.Health(one)
 
-			continue
-		}
+		cancel()
 
 		if err != nil {
-			continue
+			pause, message = healthPause, err.Error()
 		}
 
-		s.mu.Lock()
-		service, ours := s.byPID[pid]
-		delete(s.byPID, pid)
-		s.mu.Unlock()
+		if ctx.Err() != nil {
+			return
+		}
 
-		if ours {
-			s.say("service %s: ended (%d), starts again", service.ID, status.ExitStatus())
-			s.set(Status{ID: service.ID, State: "Waiting", Message: "restarting"})
-			time.AfterFunc(time.Second, func() { s.start(service) })
+		s.health(service.ID, true, err == nil, message)
+
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
 		}
 	}
 }

@@ -2,6 +2,7 @@
 package gen
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,12 +15,10 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/config/generate/secrets"
 	"github.com/siderolabs/talos/pkg/machinery/config/machine"
 	"github.com/siderolabs/talos/pkg/machinery/config/types/v1alpha1"
+	"github.com/siderolabs/talos/pkg/machinery/constants"
 	"github.com/siderolabs/talos/pkg/machinery/role"
 	"gopkg.in/yaml.v3"
 )
-
-// KubernetesVersion is what the base configs name.
-const KubernetesVersion = "1.36.3"
 
 // Options say whose secrets to make.
 type Options struct {
@@ -33,6 +32,14 @@ type Options struct {
 
 // Run writes everything into Options.Out, private files with mode 0600.
 func Run(o Options) error {
+	if o.Out == "" || o.Cluster == "" || len(o.Order) == 0 {
+		return errors.New("gen wants --out, --cluster and at least one --node")
+	}
+
+	if err := os.MkdirAll(o.Out, 0o700); err != nil {
+		return err
+	}
+
 	bundle, err := secrets.NewBundle(secrets.NewClock(), config.TalosVersion1_11)
 	if err != nil {
 		return err
@@ -104,7 +111,8 @@ func talosconfig(o Options, issuer *secrets.Bundle, r role.Role, stranger bool, 
 }
 
 func worker(o Options, bundle *secrets.Bundle, node string) ([]byte, error) {
-	in, err := generate.NewInput(o.Cluster, o.Endpoint, KubernetesVersion,
+	in, err := generate.NewInput(o.Cluster, o.Endpoint, constants.DefaultKubernetesVersion, // Talos 1.11 refuses the lab's newer one
+
 		generate.WithSecretsBundle(bundle),
 		generate.WithVersionContract(config.TalosVersion1_11),
 		generate.WithInstallDisk("/dev/sda"),

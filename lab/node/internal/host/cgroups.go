@@ -76,7 +76,7 @@ func joinCgroup(name string) error {
 			}
 		}
 
-		if h.kind == "cgroup2" {
+		if h.kind == "cgroup2" && unified(all) {
 			delegate(h.mountpoint)
 		}
 
@@ -84,6 +84,55 @@ func joinCgroup(name string) error {
 			return fmt.Errorf("joining %s: %w", group, err)
 		}
 	}
+
+	return nil
+}
+
+// unified tells a machine with cgroup v2 alone; beside v1 hierarchies a cgroup2 mount has no controllers.
+func unified(all []hierarchy) bool { return len(all) == 1 && all[0].kind == "cgroup2" }
+
+// mountCgroups shows the machine's hierarchies below dir, rooted at the node's own cgroup namespace.
+func mountCgroups(dir string) error {
+	all, err := hierarchies()
+	if err != nil {
+		return err
+	}
+
+	if unified(all) {
+		top := filepath.Join(dir, "sys/fs/cgroup")
+		if err := mount("cgroup2", top, "cgroup2", 0, ""); err != nil {
+			return err
+		}
+
+		return leaveRootGroup(top)
+	}
+
+	if err := mount("tmpfs", filepath.Join(dir, "sys/fs/cgroup"), "tmpfs", 0, "mode=755"); err != nil {
+		return err
+	}
+
+	for _, h := range all {
+		if err := mount(h.kind, filepath.Join(dir, h.mountpoint), h.kind, 0, h.options); err != nil {
+			return err
+		}
+	}
+
+	return nil
+}
+
+// leaveRootGroup moves this process, pid 1 to be, into a group of its own: in cgroup v2 a group with processes in it
+// cannot hand controllers to its children, and the node's root group is an ordinary one to the kernel.
+func leaveRootGroup(top string) error {
+	group := filepath.Join(top, "init")
+	if err := os.MkdirAll(group, 0o755); err != nil {
+		return err
+	}
+
+	if err := os.WriteFile(filepath.Join(group, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
+		return fmt.Errorf("joining %s: %w", group, err)
+	}
+
+	delegate(top)
 
 	return nil
 }

@@ -3,6 +3,7 @@ package host
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -17,10 +18,12 @@ import (
 	"talos-nvidia-cdi/lab/node/internal/spec"
 )
 
-// The descriptors that stage two inherits: its start signal, and the supervisor's lifeline.
+// The descriptors that stage two inherits.
 const (
-	startFD    = 3
+	startFD = 3 // closes when the network is there
+	// LifelineFD closes with the supervisor, however that ends; pid 1 keeps it.
 	LifelineFD = 4
+	bootedFD   = 5 // closed by stage two's turning into pid 1's program
 )
 
 // Run keeps the node described in file running until ctx ends: boots it, and boots it again when it asks for that.
@@ -31,155 +34,164 @@ func Run(ctx context.Context, file string) error {
 	}
 
 	for {
+		if err := cleanUp(node); err != nil {
+			return err
+		}
+
 		again, err := boot(ctx, node, file)
+
+		if failed := cleanUp(node); err == nil {
+			err = failed
+		}
+
 		if err != nil || !again || ctx.Err() != nil {
 			return err
 		}
+
+		fmt.Println("node", node.Name, "reboots")
 	}
+}
+
+// Clean removes what a supervisor of the node described in file left when it was killed outright: the node itself ends
+// with it, but cgroups and the route stay.
+func Clean(file string) error {
+	node, err := spec.Load[spec.Node](file)
+	if err != nil {
+		return err
+	}
+
+	return cleanUp(node)
+}
+
+// cleanUp removes what an earlier life left, this supervisor's or another's that was killed outright.
+func cleanUp(node spec.Node) error {
+	pidFile := os.Remove(filepath.Join(node.RunDir, "pid"))
+	if os.IsNotExist(pidFile) {
+		pidFile = nil
+	}
+
+	return errors.Join(pidFile, disconnect(node), removeCgroups(node.Cgroup))
 }
 
 // boot runs one life of the node; true when pid 1 ended in order to reboot.
 func boot(ctx context.Context, node spec.Node, file string) (bool, error) {
-	if err := errors.Join(disconnect(node), removeCgroups(node.Cgroup)); err != nil {
-		return false, err
-	}
-
 	profile, err := spec.Load[spec.Profile](node.Profile)
 	if err != nil {
 		return false, err
 	}
 
-	if wait := time.Duration(profile.BootDelay * float64(time.Second)); wait > 0 {
-		select {
-		case <-ctx.Done():
-			return false, nil
-		case <-time.After(wait):
-		}
+	select {
+	case <-ctx.Done():
+		return false, nil
+	case <-time.After(time.Duration(profile.BootDelay * float64(time.Second))):
 	}
 
-	child, pidFile := exec.Command("/proc/self/exe", "stage2", "--spec", file), filepath.Join(node.RunDir, "pid")
+	bootID := uuid()
 
-	start, release, err := os.Pipe()
+	one, err := start(file, bootID)
 	if err != nil {
 		return false, err
 	}
+	defer one.end()
 
-	// pid 1 watches the reading end: when the supervisor is killed outright, its end closes and the node ends itself
-	watched, lifeline, err := os.Pipe()
-	if err != nil {
-		return false, err
-	}
-	defer lifeline.Close() //nolint:errcheck
-
-	child.Stdout, child.Stderr = os.Stdout, os.Stderr
-	child.ExtraFiles = []*os.File{start, watched}
-	child.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET,
-	}
-
-	if err := child.Start(); err != nil {
+	if err := connect(node, one.pid()); err != nil {
 		return false, err
 	}
 
-	start.Close()   //nolint:errcheck
-	watched.Close() //nolint:errcheck
+	one.release()
 
-	ended := make(chan error, 1)
-	go func() { ended <- child.Wait() }()
-
-	defer func() {
-		os.Remove(pidFile) //nolint:errcheck
-
-		if err := errors.Join(disconnect(node), removeCgroups(node.Cgroup)); err != nil {
-			fmt.Println("cleaning up:", err)
+	for name, text := range map[string]string{"boot_id": bootID + "\n", "pid": strconv.Itoa(one.pid())} {
+		if err := os.WriteFile(filepath.Join(node.RunDir, name), []byte(text), 0o644); err != nil {
+			return false, err
 		}
-	}()
-
-	if err := connect(node, child.Process.Pid); err != nil {
-		child.Process.Kill() //nolint:errcheck
-		<-ended
-
-		return false, err
 	}
 
-	fmt.Println("node", node.Name, "pid", child.Process.Pid)
-	release.Close() //nolint:errcheck // stage two goes on
-
-	if err := os.WriteFile(pidFile, []byte(strconv.Itoa(child.Process.Pid)), 0o644); err != nil {
-		return false, err
-	}
+	fmt.Println("node", node.Name, "pid", one.pid(), "boot", bootID)
 
 	select {
 	case <-ctx.Done():
-		child.Process.Kill() //nolint:errcheck // the end of pid 1 ends every process of its namespace
-		<-ended
-
 		return false, nil
-	case err = <-ended:
+	case err = <-one.ended:
+		one.ended <- err // for end
 	}
 
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() == spec.RebootExit {
-		fmt.Println("node", node.Name, "reboots")
-
 		return true, nil
 	}
 
 	return false, fmt.Errorf("pid 1 of %s ended: %w", node.Name, err)
 }
 
-// Stage2 runs inside the new namespaces: it waits for its network, builds the root and becomes pid 1's program.
-func Stage2(file string) error {
-	one := make([]byte, 1)
-	os.NewFile(startFD, "start").Read(one) //nolint:errcheck // ends by the pipe's closing
-
-	node, err := spec.Load[spec.Node](file)
-	if err != nil {
-		return err
-	}
-
-	if err := joinCgroup(node.Cgroup); err != nil {
-		return err
-	}
-
-	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
-		return fmt.Errorf("cgroup namespace: %w", err)
-	}
-
-	if err := unix.Sethostname([]byte(node.Name)); err != nil {
-		return err
-	}
-
-	root := filepath.Join(node.RunDir, "root")
-	if err := mountRoot(node, root); err != nil {
-		return err
-	}
-
-	if err := pivot(root); err != nil {
-		return err
-	}
-
-	environment := []string{"PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"}
-
-	return unix.Exec("/sbin/init", []string{"/sbin/init"}, environment)
+// life is one run of pid 1.
+type life struct {
+	child                   *exec.Cmd
+	ended                   chan error
+	starter, lifeline, born *os.File
 }
 
-func pivot(root string) error {
-	if err := os.Chdir(root); err != nil {
-		return err
+// start makes the namespaces with stage two in them, which waits for its network.
+func start(file, bootID string) (*life, error) {
+	var theirs, ours [3]*os.File
+
+	for i := range theirs {
+		read, write, err := os.Pipe()
+		if err != nil {
+			return nil, err
+		}
+
+		theirs[i], ours[i] = read, write
 	}
 
-	if err := unix.PivotRoot(".", "."); err != nil {
-		return fmt.Errorf("pivot_root: %w", err)
+	theirs[2], ours[2] = ours[2], theirs[2] // this one is theirs to close
+
+	child := exec.Command("/proc/self/exe", "stage2", "--spec", file, "--boot-id", bootID)
+	child.Stdout, child.Stderr = os.Stdout, os.Stderr
+	child.ExtraFiles = theirs[:] // startFD, LifelineFD, bootedFD
+	child.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWNET,
 	}
 
-	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return err
+	err := child.Start()
+
+	for _, file := range theirs {
+		file.Close() //nolint:errcheck
 	}
 
-	if err := os.Chdir("/"); err != nil {
-		return err
+	if err != nil {
+		return nil, fmt.Errorf("making the node's namespaces: %w", err)
 	}
 
-	return unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, "")
+	one := &life{child: child, ended: make(chan error, 1), starter: ours[0], lifeline: ours[1], born: ours[2]}
+
+	go func() { one.ended <- child.Wait() }()
+
+	return one, nil
+}
+
+func (l *life) pid() int { return l.child.Process.Pid }
+
+// release lets stage two go on, and returns when pid 1's program runs in the node's root (or has failed to).
+func (l *life) release() {
+	l.starter.Close()            //nolint:errcheck
+	l.born.Read(make([]byte, 1)) //nolint:errcheck // ends by the pipe's closing
+}
+
+// end kills pid 1 and with it, by the kernel's rule, every process of its namespace; it returns when they are gone.
+func (l *life) end() {
+	l.child.Process.Kill() //nolint:errcheck // it may have ended
+	<-l.ended
+
+	for _, file := range []*os.File{l.starter, l.lifeline, l.born} {
+		file.Close() //nolint:errcheck
+	}
+}
+
+// uuid is a random one (version 4), as the kernel's boot id is.
+func uuid() string {
+	b := make([]byte, 16)
+	rand.Read(b) //nolint:errcheck // never fails (crypto/rand)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

@@ -64,12 +64,8 @@ func mountRoot(node spec.Node, dir string) error {
 		}
 	}
 
-	// every node of Talos may write these two: CNI plugins put their configuration there
-	if err := writableCopy(node, dir, "etc/cni/net.d"); err != nil {
-		return err
-	}
-
-	return publish(node, filepath.Join(dir, "system"))
+	// CNI plugins put their configuration there
+	return writableCopy(node, dir, "etc/cni/net.d")
 }
 
 func mount(source, target, kind string, flags uintptr, data string) error {
@@ -131,48 +127,4 @@ func writableCopy(node spec.Node, dir, folder string) error {
 	}
 
 	return copyFiles(files, filepath.Join(dir, folder))
-}
-
-// mountCgroups shows the machine's hierarchies, rooted at the node's own cgroup namespace.
-func mountCgroups(dir string) error {
-	all, err := hierarchies()
-	if err != nil {
-		return err
-	}
-
-	if len(all) == 1 && all[0].mountpoint == "/sys/fs/cgroup" {
-		return mount("cgroup2", filepath.Join(dir, "sys/fs/cgroup"), "cgroup2", 0, "")
-	}
-
-	if err := mount("tmpfs", filepath.Join(dir, "sys/fs/cgroup"), "tmpfs", 0, "mode=755"); err != nil {
-		return err
-	}
-
-	for _, h := range all {
-		if err := mount(h.kind, filepath.Join(dir, h.mountpoint), h.kind, 0, h.options); err != nil {
-			return err
-		}
-	}
-
-	return nil
-}
-
-// publish copies what pid 1 has to know into the node: it cannot see the lab's folders.
-func publish(node spec.Node, target string) error {
-	for from, to := range map[string]string{
-		filepath.Join(node.RunDir, "..", "node.json"): "node.json",
-		node.Profile: "profile.json",
-		node.Secrets: "secrets.yaml",
-	} {
-		raw, err := os.ReadFile(from)
-		if err != nil {
-			return err
-		}
-
-		if err := os.WriteFile(filepath.Join(target, to), raw, 0o600); err != nil {
-			return err
-		}
-	}
-
-	return nil
 }

@@ -9,14 +9,14 @@ import (
 
 // Paths inside the node.
 const (
-	// NodeFile holds the Node, ProfileFile the Profile, SecretsFile the Talos secrets bundle.
+	// NodeFile holds the Node, ProfileFile the Profile, BootIDFile this boot's id; IdentityDir the machine API's keys.
 	NodeFile    = "/system/node.json"
 	ProfileFile = "/system/profile.json"
-	SecretsFile = "/system/secrets.yaml"
-	// ConfigFile is the machine config in force, on the STATE partition.
-	ConfigFile = "/system/state/config.yaml"
-	// StagedFile is a machine config that the next boot puts in force.
-	StagedFile = "/system/state/config.staged.yaml"
+	BootIDFile  = "/system/boot_id"
+	IdentityDir = "/system/api"
+	// StateDir is the STATE partition; ConfigName in it is the machine config that the next boot puts in force.
+	StateDir   = "/system/state"
+	ConfigName = "config.yaml"
 )
 
 // RebootExit is the exit status by which pid 1 asks for another boot.
@@ -64,7 +64,8 @@ type Profile struct {
 	Extensions []Extension       `json:"extensions"`
 	Majors     map[string]uint32 `json:"majors"`
 	Sysctls    map[string]int    `json:"sysctls"`
-	BootDelay  float64           `json:"boot_delay_s"`
+	// BootDelay is how long the firmware takes, in seconds: nothing answers before.
+	BootDelay float64 `json:"boot_delay_s"`
 }
 
 // Load reads a JSON file into a value of type T.

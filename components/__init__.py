@@ -1,0 +1,1 @@
+"""The Pulumi resources: the only folder that imports pulumi and its packages."""

@@ -1,0 +1,74 @@
+"""How this program reaches node and cluster: paths from the stack's configuration, never values in the state."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from talos_gpu.kube.cluster import Cluster
+from talos_gpu.settings import PROJECT
+from talos_gpu.talos.client import MachineClient
+from talos_gpu.talos.credentials import Credentials, TalosConfig
+
+_PORT = re.compile(r":\d+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One node as the Talos API reaches it."""
+
+    name: str
+    address: str
+    endpoint: str
+
+    @property
+    def forwarded_to(self) -> str | None:
+        """The node to name to the endpoint, None where the endpoint is the node."""
+        host = _PORT.sub("", self.endpoint) if self.endpoint.count(":") == 1 or "]" in self.endpoint else self.endpoint
+        return None if host.strip("[]") == self.address else self.address
+
+    @classmethod
+    def of(cls, name: str, address: str, endpoint: str | None) -> Target:
+        """`endpoint` is HOST or HOST:PORT; None: the node itself."""
+        return cls(name, address, endpoint or address)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Paths of credentials and of the base machine config. Empty: the environment's, then the usual place."""
+
+    talosconfig: str
+    kubeconfig: str
+    base: str
+
+    @classmethod
+    def of(cls, get: Callable[[str], Any]) -> Access:
+        """Read them from a stack's configuration, where structured values may be JSON text."""
+        machine = get(f"{PROJECT}:machine") or {}
+        if isinstance(machine, str):
+            machine = json.loads(machine)
+        return cls(
+            talosconfig=str(get(f"{PROJECT}:talosconfig") or ""),
+            kubeconfig=str(get(f"{PROJECT}:kubeconfig") or ""),
+            base=str(machine.get("base") or ""),
+        )
+
+    def credentials(self) -> Credentials:
+        """The talosconfig's current context. Raises TalosConfigInvalid."""
+        return TalosConfig.load(self.talosconfig or None)
+
+    def machine(self, target: Target) -> MachineClient:
+        """A client of the node's machine API."""
+        return MachineClient(self.credentials(), target.endpoint, target.forwarded_to)
+
+    def cluster(self) -> Cluster:
+        """A client of the cluster."""
+        return Cluster(self.kubeconfig or None)
+
+    def base_config(self) -> str:
+        """The base machine config's text."""
+        return Path(self.base).expanduser().read_text(encoding="utf-8")

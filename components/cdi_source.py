@@ -1,0 +1,120 @@
+"""CdiSource: before the generator runs, whether its spec is already there and fresh."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+import pulumi
+from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
+from typing_extensions import override
+
+from components.dynamic import DRIFT, NodeProvider, Props, moved, target, token, whole
+from components.freshness import HOOK_REAL, strategy_on, unfit
+from talos_gpu.cdi import Strategy
+from talos_gpu.errors import TalosGpuError
+from talos_gpu.talos.client import MachineClient
+from talos_gpu.talos.facts import NodeFacts, read_facts, spec_source
+from talos_gpu.talos.releases import strategy_for
+
+VERSION = "1"
+BINARIES = "/usr/local/bin"
+_WANTED = frozenset(("node", "release", "hook"))
+
+
+class DriverNotLoaded(TalosGpuError):
+    """Without the kernel driver there is nothing to generate a spec of."""
+
+    def __init__(self, node: str, reason: str, *, pending: bool) -> None:
+        super().__init__(
+            f"the NVIDIA driver is not loaded on {node}: {reason}",
+            remedy=f"the staged machine config waits for a restart: talosctl -n {node} reboot, then `pulumi up` again"
+            if pending
+            else f"check the extension and the GPU: talosctl -n {node} get extensions; talosctl -n {node} dmesg",
+        )
+
+
+class HookBinaryMissing(TalosGpuError):
+    """The stack asks for a hook binary that the node does not have."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(
+            f"{BINARIES}/{HOOK_REAL} is not on {node}, and the stack says cdi.hook: real",
+            remedy="set cdi.hook: auto, which takes what lies there",
+        )
+
+
+async def strategy_of(client: MachineClient, props: Props) -> Strategy:
+    """The strategy of a resource's `hook` and `release`, by what lies on the node. Raises HookBinaryMissing."""
+    names = frozenset(entry.name for entry in await client.list(BINARIES))
+    if props["hook"] == Strategy.REAL and HOOK_REAL not in names:
+        raise HookBinaryMissing(props["node"])
+    return strategy_on(props["hook"], names, strategy_for(props["release"]).hook)
+
+
+class CdiSourceProvider(NodeProvider):
+    """Reads and compares; a new token makes the generator run again."""
+
+    moves: ClassVar[frozenset[str]] = _WANTED | {"address", "endpoint", "version"}
+
+    @override
+    def create(self, props: Props) -> CreateResult:
+        return CreateResult(f"{props['node']}-cdi-source", asyncio.run(self._judge(whole(props), {})))
+
+    @override
+    def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
+        return UpdateResult(asyncio.run(self._judge(whole(_news), whole(_olds))))
+
+    @override
+    def read(self, id_: str, props: Props) -> ReadResult:
+        """Drift is why the generator has to run again; what was recorded stays."""
+        return ReadResult(id_, asyncio.run(self._drift(whole(props))))
+
+    async def _drift(self, props: Props) -> Props:
+        async with self._access.machine(target(props)) as client:
+            node, reasons = await _look(client, props)
+        if node.driver is not None and node.driver != props.get("driver"):
+            reasons.append(f"driver {node.driver} is loaded, the spec was generated with {props.get('driver')}")
+        if node.toolkit is not None and node.toolkit != props.get("toolkit"):
+            reasons.append(f"toolkit {node.toolkit} is installed, the spec was generated with {props.get('toolkit')}")
+        return {**props, DRIFT: list(dict.fromkeys(reasons))}
+
+    async def _judge(self, props: Props, olds: Props) -> Props:
+        async with self._access.machine(target(props)) as client:
+            node, reasons = await _look(client, props)
+        if node.driver is None:
+            pending = bool(props.get("reboot_pending"))
+            raise DriverNotLoaded(props["node"], node.unread.get("driver", "no version"), pending=pending)
+        facts = {"driver": node.driver, "toolkit": node.toolkit or ""}
+        stays = olds and not reasons and not moved(_WANTED, olds, props) and not moved(frozenset(facts), olds, facts)
+        return {
+            **props,
+            **facts,
+            "token": olds["token"] if stays else token(),
+            "fresh": not reasons,
+            "reasons": reasons,
+            DRIFT: [],
+        }
+
+
+async def _look(client: MachineClient, props: Props) -> tuple[NodeFacts, list[str]]:
+    strategy = await strategy_of(client, props)
+    node, text = await read_facts(client), await spec_source(client)
+    return node, unfit(text, strategy, node.driver, node.char_majors or {})
+
+
+class CdiSource(Resource, module="cdi", name="Source"):
+    """The generated spec before the generator."""
+
+    token: pulumi.Output[str]
+    """New whenever the generator must run again."""
+    driver: pulumi.Output[str]
+    """The loaded driver's version."""
+    toolkit: pulumi.Output[str]
+    fresh: pulumi.Output[bool]
+    """Whether the spec was usable as it lay there."""
+
+    def __init__(self, name: str, props: Props, opts: pulumi.ResourceOptions | None = None) -> None:
+        outputs = ("token", "driver", "toolkit", "fresh", "reasons", DRIFT)
+        declared = {**props, "version": VERSION, **dict.fromkeys(outputs)}
+        super().__init__(CdiSourceProvider(), name, declared, opts)

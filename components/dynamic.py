@@ -1,0 +1,75 @@
+"""The base of our dynamic providers.
+
+What pulumi.dynamic 3.272 does, and what follows from it: providers of importable modules are pickled by reference with
+their instance attributes, so these stay empty; numbers arrive as floats and None values not at all; an update must
+return every output; outputs resolve only where they are declared as None; read may not return None.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pulumi.dynamic import ConfigureRequest, DiffResult, ReadResult, ResourceProvider
+from typing_extensions import override
+
+from components.access import Access, Target
+
+Props = dict[str, Any]
+DRIFT = "drift"
+"""Output: what refresh found, a sentence each. A diff while it is not empty, so that the next `up` mends it."""
+
+
+class NodeProvider(ResourceProvider):
+    """Reads one node; `moves` are the inputs whose change means an update, all others are only carried along."""
+
+    serialize_as_secret_always = False  # nothing is captured: credentials come from configure
+    moves: ClassVar[frozenset[str]]
+    _access: Access
+
+    @override
+    def configure(self, req: ConfigureRequest) -> None:
+        self._access = Access.of(req.config.get)
+
+    @override
+    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
+        """Another node is another resource; a moved input or drift is an update."""
+        changed = moved(self.moves, _olds, _news)
+        return DiffResult(changes=bool(changed or _olds.get(DRIFT)), replaces=["node"] if "node" in changed else [])
+
+    @override
+    def read(self, id_: str, props: Props) -> ReadResult:
+        return ReadResult(id_, whole(props))
+
+    @override
+    def delete(self, _id: str, _props: Props) -> None:
+        """Nothing was made on the node; works with node and credentials gone."""
+
+
+def moved(keys: frozenset[str], olds: Mapping[str, Any], news: Mapping[str, Any]) -> frozenset[str]:
+    """The keys whose values differ; a value that is not known yet differs from every value."""
+    return frozenset(key for key in keys if olds.get(key) != news.get(key))
+
+
+def target(props: Mapping[str, Any]) -> Target:
+    """The node that a resource is about."""
+    return Target(props["node"], props["address"], props["endpoint"])
+
+
+def token() -> str:
+    """A new token: whatever hangs on it runs again."""
+    return secrets.token_hex(8)
+
+
+def whole(value: Any) -> Any:  # noqa: ANN401 (a property's value)
+    """The value with integral floats as integers again, and without None."""
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case dict():
+            return {key: whole(item) for key, item in value.items() if item is not None}
+        case list() | tuple():
+            return [whole(item) for item in value]
+        case _:
+            return value

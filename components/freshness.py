@@ -1,0 +1,59 @@
+"""Whether a generated spec fits the node: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from talos_gpu.cdi import CdiError, SpecFacts, SpecInvalid, Strategy, facts, patch
+from talos_gpu.talos.facts import SPEC_SOURCE
+
+HOOK_REAL = "nvidia-cdi-hook.real"
+
+_DRIVERS_OF = {
+    "/dev/nvidia-uvm": ("nvidia-uvm",),
+    "/dev/nvidia-uvm-tools": ("nvidia-uvm",),
+    "/dev/nvidiactl": ("nvidia", "nvidia-frontend"),
+    "/dev/nvidia-modeset": ("nvidia-modeset", "nvidia", "nvidia-frontend"),
+    "/dev/nvidia0": ("nvidia", "nvidia-frontend"),
+}
+"""Device node -> names of its driver in /proc/devices, by release (`nvidia-frontend` up to driver 545)."""
+
+
+def unfit(text: str | None, strategy: Strategy, driver: str | None, majors: Mapping[str, int]) -> list[str]:
+    """Why a generated spec (None: there is none) cannot be used on a node, a sentence each; empty if it can."""
+    if text is None:
+        return [f"{SPEC_SOURCE} is not there"]
+    try:
+        patch(text, strategy)
+        needed = facts(text)
+    except SpecInvalid as error:
+        return [f"{SPEC_SOURCE}: {fault}" for fault in error.faults]
+    except CdiError as error:
+        return [f"{SPEC_SOURCE}: {error.message}"]
+    return [*_driver(needed, driver), *_majors(needed, majors)]
+
+
+def _driver(needed: SpecFacts, driver: str | None) -> Iterator[str]:
+    if driver is None:
+        return
+    if needed.driver_version is None:
+        named = ", ".join(needed.driver_versions) or "none"
+        yield f"{SPEC_SOURCE} must name one driver version, it names {named}"
+    elif needed.driver_version != driver:
+        yield f"{SPEC_SOURCE} was made for driver {needed.driver_version}, the node has {driver}"
+
+
+def _majors(needed: SpecFacts, majors: Mapping[str, int]) -> Iterator[str]:
+    for path, (major, _) in needed.majors.items():
+        have = next((majors[name] for name in _DRIVERS_OF.get(path, ()) if name in majors), None)
+        if have is not None and have != major:
+            yield f"{SPEC_SOURCE} says major {major} of {path}, the node has {have}"
+
+
+def strategy_on(hook: str, binaries: frozenset[str], table: Strategy) -> Strategy:
+    """The hook strategy: what the stack says, else what lies in /usr/local/bin, else the release table's."""
+    if hook != "auto":
+        return Strategy(hook)
+    if not binaries:
+        return table
+    return Strategy.REAL if HOOK_REAL in binaries else Strategy.NONE

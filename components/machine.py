@@ -1,0 +1,106 @@
+"""GpuMachine: the node's machine config, applied where it lacks something, and seen to hold."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumiverse_talos as talos
+
+from components.access import Target
+from components.machine_ready import MachineReady
+from components.machine_state import MachineState, digest
+from talos_gpu.talos.credentials import Credentials
+
+_MARGIN_S = 60
+"""ConfigurationApply retries until its timeout: it gets no longer than the node has, and a minute at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuMachineArgs:
+    """What GpuMachine needs."""
+
+    target: Target
+    release: str
+    """Talos release whose facts hold: `v1.11.1`."""
+    method: str
+    default_runtime: bool
+    config: str = field(repr=False)
+    """The whole machine config, rendered: the text that is dry-run and applied."""
+    credentials: Credentials
+    apply_mode: str
+    reboot_policy: str
+    ready_timeout_s: int
+
+
+class GpuMachine(pulumi.ComponentResource):
+    """MachineState, ConfigurationApply, MachineReady, in this order.
+
+    MachineState dry-runs the config and refuses a restart that the stack forbids. Its token replaces
+    ConfigurationApply when refresh has found drift; nothing is ever done on destroy.
+    """
+
+    ready: MachineReady
+    """What all that follows depends on."""
+    state: MachineState
+    apply: talos.machine.ConfigurationApply
+    facts: pulumi.Output[Mapping[str, str]]
+    boot_id: pulumi.Output[str]
+    reboot_pending: pulumi.Output[bool]
+
+    def __init__(self, name: str, args: GpuMachineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("talos-nvidia-cdi:components:GpuMachine", name, None, opts)
+        about = {
+            "node": args.target.name,
+            "address": args.target.address,
+            "endpoint": args.target.endpoint,
+            "release": args.release,
+            "method": args.method,
+            "default_runtime": args.default_runtime,
+            "apply_mode": args.apply_mode,
+        }
+        self.state = MachineState(
+            f"{name}-state",
+            {**about, "config_sha256": digest(args.config), "reboot_policy": args.reboot_policy},
+            pulumi.ResourceOptions(parent=self),
+        )
+        timeout = f"{max(args.ready_timeout_s, _MARGIN_S)}s"
+        self.apply = talos.machine.ConfigurationApply(
+            f"{name}-apply",
+            node=args.target.address,
+            endpoint=args.target.endpoint,
+            client_configuration_wo=_client_configuration(args.credentials),  # the SDK makes both secret
+            machine_configuration_input=args.config,
+            apply_mode=args.apply_mode,
+            timeouts={"create": timeout, "update": timeout, "delete": timeout},
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[self.state], replacement_trigger=self.state.token, delete_before_replace=False
+            ),
+        )
+        self.ready = MachineReady(
+            f"{name}-ready",
+            {
+                **about,
+                "token": self.state.token,
+                "boot_id_before": self.state.boot_id,
+                "reboot": self.state.reboot,
+                "reboot_expected": self.state.reboot_expected,
+                "config_hash": self.apply.machine_configuration_hash,
+                "timeout_s": args.ready_timeout_s,
+            },
+            pulumi.ResourceOptions(parent=self, depends_on=[self.state, self.apply]),
+        )
+        self.facts, self.boot_id = self.ready.facts, self.ready.boot_id
+        self.reboot_pending = self.ready.reboot_pending
+        self.register_outputs({"facts": self.facts, "boot_id": self.boot_id, "reboot_pending": self.reboot_pending})
+
+
+def _client_configuration(credentials: Credentials) -> talos.machine.ConfigurationApplyClientConfigurationWoArgs:
+    """The talosconfig's context as the provider wants it, base64 of PEM; write-only: the state does not keep it."""
+    return talos.machine.ConfigurationApplyClientConfigurationWoArgs(
+        ca_certificate=base64.b64encode(credentials.ca).decode(),
+        client_certificate=base64.b64encode(credentials.crt).decode(),
+        client_key=base64.b64encode(credentials.key).decode(),
+    )

@@ -1,0 +1,48 @@
+"""All settings of a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import Field
+
+from talos_gpu.settings.base import Strict
+from talos_gpu.settings.cdi import Cdi
+from talos_gpu.settings.machine import Machine, Node
+from talos_gpu.settings.rules import pinned
+from talos_gpu.settings.tdarr import Tdarr
+
+
+class Settings(Strict):
+    """A stack: one node and what runs on its GPU."""
+
+    node: Node = Field(title="Node", description="The Talos node.")
+    machine: Machine = Field(title="Machine", description="Its machine config.")
+    cdi: Cdi = Field(default_factory=Cdi, title="CDI", description="How containers get the GPU.")
+    tdarr: Tdarr | None = Field(
+        default=None, title="Tdarr", description="The worker; without it only the GPU is set up."
+    )
+    talosconfig: str = Field(
+        default="", title="talosconfig", description="Path; default: $TALOSCONFIG, then ~/.talos/config."
+    )
+    kubeconfig: str = Field(
+        default="", title="kubeconfig", description="Path; default: $KUBECONFIG, then ~/.kube/config."
+    )
+
+    @property
+    def base_path(self) -> Path:
+        """Where the base machine config lies."""
+        return Path(self.machine.base).expanduser()
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What works and still should be looked at, a sentence each."""
+        images = {"cdi.image": self.cdi.image} if self.cdi.method == "spec" else {}
+        if self.tdarr is not None:
+            images["tdarr.image"] = self.tdarr.image
+        return [
+            f"{key}: {image} is not pinned by digest: `talos-gpu images pin` resolves it"
+            for key, image in images.items()
+            if not pinned(image)
+        ]

@@ -1,0 +1,282 @@
+"""Specs for the differential test: a valid one, changed in ways that hit the library's rules and YAML's corners."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+import re
+from typing import Any
+
+import yaml
+
+VERSIONS = ("0.3.0", "0.4.0", "0.5.0", "0.6.0", "0.7.0", "0.8.0", "1.0.0", "v1.0.0", "1.1.0", "0.2.0", "1.0", "", "9")
+BASE: dict[str, Any] = {
+    "cdiVersion": "1.0.0",
+    "kind": "nvidia.com/gpu",
+    "annotations": {"a.b/c": "d"},
+    "devices": [
+        {
+            "name": "0",
+            "annotations": {"x": "y"},
+            "containerEdits": {
+                "deviceNodes": [
+                    {
+                        "path": "/dev/nvidia0",
+                        "hostPath": "/dev/nvidia0",
+                        "type": "c",
+                        "major": 195,
+                        "minor": 255,
+                        "fileMode": 438,
+                        "permissions": "rwm",
+                        "uid": 0,
+                        "gid": 44,
+                    }
+                ]
+            },
+        },
+        {"name": "all", "containerEdits": {"env": ["A=b"], "additionalGids": [44, 0]}},
+    ],
+    "containerEdits": {
+        "env": ["NVIDIA_VISIBLE_DEVICES=void"],
+        "hooks": [
+            {
+                "hookName": "createContainer",
+                "path": "/usr/local/bin/nvidia-cdi-hook",
+                "args": ["nvidia-cdi-hook", "chmod"],
+                "env": ["NVIDIA_CTK_DEBUG=false"],
+                "timeout": 5,
+            }
+        ],
+        "mounts": [{"hostPath": "/a", "containerPath": "/b", "options": ["ro", "bind"], "type": "bind"}],
+        "intelRdt": {
+            "closID": "c",
+            "l3CacheSchema": "L3:0=f",
+            "memBwSchema": "MB:0=1",
+            "enableCMT": True,
+            "enableMBM": False,
+        },
+    },
+}
+# plain scalars as they are written, whatever type YAML makes of them
+WRITTEN = (
+    *[
+        "null",
+        "~",
+        "''",
+        '""',
+        "true",
+        "no",
+        "y",
+        "Y",
+        "on",
+        "off",
+        "0",
+        "1",
+        "-1",
+        "+5",
+        "08",
+        "0o7",
+        "0644",
+        "0x1F",
+        "0b11",
+        "0b-1",
+        "1_000",
+        "1.0",
+        "1.10",
+        "1.5",
+        "1e3",
+        "1E400",
+        ".5",
+    ],
+    *[
+        ".inf",
+        "-.inf",
+        ".nan",
+        "4294967295",
+        "4294967296",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551615",
+    ],
+    *[
+        "18446744073709551616",
+        "-0",
+        "-0.0",
+        "2001-01-01",
+        "1e21",
+        "123456789.5",
+        "1.0e-7",
+        "<<",
+        "[]",
+        "{}",
+        "[a]",
+        "a=b",
+        "=b",
+        "a.",
+        "/a",
+        ".",
+        "..",
+        "a/b",
+    ],
+    *["prestart", "poststop", "c", "p", "z", "rwm", "rx"],
+    *("!!str 12", "!!int 12", "!!int x", "!!float 3", "!!bool yes", "!!null ''", "!!binary YT1i", "!!binary ?"),
+    *("!x 12", "{a: b}"),
+)
+NAMES = (
+    *[
+        "name",
+        "Name",
+        "NAME",
+        "path",
+        "kind",
+        "Kind",
+        "env",
+        "foo",
+        "hostPath",
+        "hostpath",
+        "devices",
+        "timeout",
+        "y",
+        "1",
+    ],
+)
+WORDS = (
+    *[
+        "0",
+        "a",
+        "gpu0",
+        "GPU-1:2",
+        "a_b.c-d",
+        "é",
+        "-a",
+        "a-",
+        "A=b=c",
+        "A",
+        "=",
+        "all",
+        "1",
+        "nvidia.com/gpu",
+        "nvidia.com/g",
+        "n/gpu",
+        "a.b/c.d",
+        "1a/bb",
+        "aa/bb/cc",
+    ],
+    *("/", "no", "a b", "x" * 70),
+)
+
+
+class Mutator:
+    """Makes one text of a seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.written: dict[str, str] = {}
+
+    def text(self) -> str:
+        spec = copy.deepcopy(BASE)
+        self._prune(spec)
+        for _ in range(self.random.choice((0, 0, 1, 1, 1, 2))):
+            self._change(spec)
+        text = self._dump(spec)
+        for token, written in self.written.items():
+            text = re.sub(rf"[\"']?{token}[\"']?", written.replace("\\", "\\\\"), text)
+        if self.random.random() < 0.25:
+            text = self._edit(text)
+        return text
+
+    def _dump(self, spec: dict[str, Any]) -> str:
+        match self.random.randrange(4):
+            case 0:
+                return json.dumps(spec)
+            case 1:
+                return "---\n" + yaml.safe_dump(spec, default_flow_style=None, sort_keys=False)
+            case 2:
+                return yaml.safe_dump(spec, default_flow_style=False, width=10**6) + "# end\n"
+            case _:
+                return yaml.safe_dump(spec, default_flow_style=False, indent=4, default_style='"')
+
+    def _prune(self, node: Any) -> None:
+        """Leaves out optional parts."""
+        if isinstance(node, dict):
+            for key in list(node):
+                needed = ("cdiVersion", "kind", "devices", "name", "path", "hookName", "hostPath", "containerPath")
+                if (
+                    key not in needed
+                    and self.random.random() < 0.15
+                    and not (key == "containerEdits" and "name" in node)
+                ):
+                    del node[key]
+                else:
+                    self._prune(node[key])
+        elif isinstance(node, list):
+            for item in node:
+                self._prune(item)
+
+    def _places(self, node: Any) -> list[tuple[Any, Any]]:
+        found: list[tuple[Any, Any]] = []
+        items = (
+            list(node.items()) if isinstance(node, dict) else list(enumerate(node)) if isinstance(node, list) else []
+        )
+        for key, value in items:
+            found.append((node, key))
+            found += self._places(value)
+        return found
+
+    def _token(self, written: str) -> str:
+        token = f"tOkEn{len(self.written)}x"
+        self.written[token] = written
+        return token
+
+    def _change(self, spec: dict[str, Any]) -> None:
+        pick = self.random
+        parent, key = pick.choice(self._places(spec))
+        match pick.randrange(9):
+            case 0 | 1:
+                parent[key] = self._token(pick.choice(WRITTEN))
+            case 2:
+                parent[key] = pick.choice(WORDS)
+            case 3:
+                del parent[key]
+            case 4 if isinstance(parent, dict):
+                parent[pick.choice(NAMES)] = parent.pop(key)
+            case 5 if isinstance(parent, dict):
+                parent[pick.choice(NAMES)] = pick.choice(("x", 1, None, [], {}))
+            case 6 if isinstance(parent, list):
+                parent.append(copy.deepcopy(parent[key]))
+            case 7:
+                spec["cdiVersion"] = pick.choice(VERSIONS)
+            case _:
+                if isinstance(parent, dict) and "name" in parent:
+                    parent["name"] = pick.choice(WORDS)
+
+    def _edit(self, text: str) -> str:
+        """Changes the text itself: whole lines, anchors, aliases, merge keys, junk."""
+        pick = self.random
+        lines = text.split("\n")
+        index = pick.randrange(len(lines))
+        match pick.randrange(10):
+            case 0:
+                lines.insert(index, lines[index])
+            case 1:
+                del lines[index]
+            case 2:
+                lines[index] = re.sub(r": (\S+)$", r": &a \1", lines[index], count=1)
+                lines.append("x: *a" if pick.random() < 0.3 else "# used nowhere")
+            case 3:
+                lines.append("<<: {kind: a/b}" if pick.random() < 0.5 else "<<: {annotations: {}}")
+            case 4:
+                lines += ["---", pick.choice(("a: b", "}{", "kind: x"))]
+            case 5:
+                lines.insert(index, pick.choice(("\t", "# remark", "%", "...", "}", "\u0001", "- a", "  ")))
+            case 6:
+                lines[0] = "\ufeff" + lines[0]
+            case 7:
+                return "\r\n".join(lines)
+            case 8:
+                return text[: pick.randrange(len(text) + 1)]
+            case _:
+                at = pick.randrange(len(text) + 1)
+                return text[:at] + pick.choice(":{}[],&*#?|-<>=!%@`'\" \n\u00e9\u2028\u0085") + text[at:]
+        return "\n".join(lines)

@@ -1,0 +1,177 @@
+"""A mock engine that keeps what the program registered, options included."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import runpy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pulumi
+import yaml
+from pulumi.runtime import mocks, rpc, settings
+from pulumi.runtime.proto import resource_pb2
+from pulumi.runtime.stack import run_pulumi_func, wait_for_rpcs
+from typing_extensions import override
+
+PROJECT = Path(__file__).parents[2]
+NAMESPACE = "talos-nvidia-cdi"
+
+SPEC = {
+    "text": "patched",
+    "sha256": "5" * 64,
+    "source_sha256": "6" * 64,
+    "devices": ["0", "all"],
+    "hooks": ["/usr/local/bin/nvidia-cdi-hook.real"],
+    "driver_version": "535.247.01",
+    "facts_file": "facts",
+    "strategy": "real",
+}
+OUTPUTS: Mapping[str, Mapping[str, Any]] = {
+    "pulumi-python:dynamic/talos:MachineState": {
+        "token": "machine-token",
+        "boot_id": "boot-1",
+        "reboot": "apply",
+        "reboot_expected": True,
+        "facts": {},
+    },
+    "talos:machine/configurationApply:ConfigurationApply": {
+        "machineConfigurationHash": "config-hash",
+        "resolvedApplyMode": "auto",
+    },
+    "pulumi-python:dynamic/talos:MachineReady": {
+        "boot_id": "boot-2",
+        "facts": {"driver": "535.247.01", "talos": "v1.11.1"},
+        "reboot_pending": False,
+    },
+    "pulumi-python:dynamic/cdi:Source": {"token": "source-token", "driver": "535.247.01", "toolkit": "1.17.8"},
+    "pulumi-python:dynamic/cdi:Spec": SPEC,
+}
+"""What the resources' providers would answer."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One RegisterResource request."""
+
+    type: str
+    name: str
+    urn: str
+    inputs: dict[str, Any]
+    secrets: frozenset[str]
+    """Inputs that were secret."""
+    request: resource_pb2.RegisterResourceRequest = field(repr=False)
+
+    @property
+    def parent(self) -> str:
+        """Name of the parent."""
+        return self.request.parent.rpartition("::")[2]
+
+    @property
+    def kind(self) -> str:
+        """The last word of the type."""
+        return self.type.rpartition(":")[2].rpartition("/")[2]
+
+
+class Run:
+    """What one run of the program registered, in order."""
+
+    def __init__(self, resources: list[Registered], exports: Mapping[str, Any]) -> None:
+        self.resources, self.exports = resources, exports
+
+    def one(self, kind: str) -> Registered:
+        """The only resource of a kind, such as `Job`."""
+        [found] = [resource for resource in self.resources if resource.kind == kind]
+        return found
+
+    def kinds(self) -> list[str]:
+        """Kinds in the order of registration."""
+        return [resource.kind for resource in self.resources]
+
+    def dependencies(self, kind: str) -> set[str]:
+        """Kinds that a resource waits for, by its own request."""
+        return {urn.split("::")[2].rpartition("$")[2].rpartition(":")[2] for urn in self.one(kind).request.dependencies}
+
+
+class _Monitor(mocks.MockMonitor):
+    def __init__(self, given: mocks.Mocks) -> None:
+        super().__init__(given)
+        self.registered: list[Registered] = []
+        self.outputs: dict[str, Any] = {}
+
+    @override
+    def RegisterResource(self, request: Any) -> Any:
+        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        if request.type != "pulumi:pulumi:Stack":
+            kept = rpc.deserialize_properties(request.object, keep_unknowns=True)
+            secrets = frozenset(key for key, value in kept.items() if rpc.is_rpc_secret(value))
+            inputs = {key: rpc.unwrap_rpc_secret(value) for key, value in kept.items()}
+            copy = resource_pb2.RegisterResourceRequest()
+            copy.CopyFrom(request)
+            self.registered.append(Registered(request.type, request.name, answer.urn, inputs, secrets, copy))
+        return answer
+
+    @override
+    def RegisterResourceOutputs(self, request: Any) -> Any:
+        if "pulumi:pulumi:Stack" in request.urn:
+            kept = rpc.deserialize_properties(request.outputs, keep_unknowns=True)
+            self.outputs = {key: rpc.unwrap_rpc_secret(value) for key, value in kept.items()}
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]
+
+
+class _Mocks(mocks.Mocks):
+    def __init__(self, answers: Mapping[str, Mapping[str, Any]]) -> None:
+        self._answers = answers
+
+    @override
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        state = {**args.inputs, **self._answers.get(args.typ, {})}
+        if args.typ == "kubernetes:batch/v1:Job":
+            state = {**state, "metadata": {**state["metadata"], "uid": "job-uid"}}
+        return f"{args.name}-id", state
+
+    @override
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        raise AssertionError(f"the program asks {args.token} during a preview")
+
+
+def stack_config(stack: str, changes: Mapping[str, Any]) -> dict[str, str]:
+    """A stack file's configuration as Pulumi hands it over, with top-level keys merged or (None) taken out."""
+    config = yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    values = {key.removeprefix(f"{NAMESPACE}:"): value for key, value in config.items()}
+    for key, change in changes.items():
+        values[key] = {**values.get(key, {}), **change} if isinstance(change, Mapping) else change
+    given = {key: value for key, value in values.items() if value is not None}
+    return {
+        f"{NAMESPACE}:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in given.items()
+    }
+
+
+def run_program(
+    config: Mapping[str, str],
+    *,
+    preview: bool = False,
+    program: Callable[[], Any] | None = None,
+    answers: Mapping[str, Mapping[str, Any]] = OUTPUTS,
+    stack: str = "test",
+) -> Run:
+    """Run the whole program (or `program`) on a mock engine and return what it registered; its errors are raised."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    monitor = _Monitor(_Mocks(answers))
+    try:
+        settings.reset_options()
+        mocks.set_mocks(_Mocks(answers), project=NAMESPACE, stack=stack, preview=preview, monitor=monitor)
+        pulumi.runtime.set_all_config(dict(config))
+        chosen = program or (lambda: runpy.run_path(str(PROJECT / "__main__.py"), run_name="__main__"))
+        loop.run_until_complete(pulumi.runtime.run_in_stack(cast("Callable[[], None]", chosen)))
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
+    return Run(monitor.registered, monitor.outputs)
+
+
+__all__ = ["OUTPUTS", "SPEC", "Registered", "Run", "run_program", "stack_config", "run_pulumi_func", "wait_for_rpcs"]

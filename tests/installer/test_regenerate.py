@@ -1,0 +1,125 @@
+"""install.sh with REGENERATE=boot: it generates for a host that moved, and says whose spec that is."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.installer.host import Host
+
+NEW_DRIVER = "550.90.07"
+HOOK = "/usr/local/bin/nvidia-cdi-hook.real"
+# stands for nsenter: writes down how it was called, and the spec where nvidia-ctk would
+NSENTER = """#!/bin/sh
+printf '%s\\n' "$*" >>"$HOST_ROOT/calls"
+{body}
+"""
+GENERATES = """mkdir -p "$HOST_ROOT/run/nvidia-cdi-init"
+cp "$HOST_ROOT/generated" "$HOST_ROOT/run/nvidia-cdi-init/nvidia.yaml"
+"""
+
+
+def _nsenter(host: Host, body: str) -> None:
+    tool = host.path("tools/nsenter")
+    tool.write_text(NSENTER.format(body=body))
+    tool.chmod(0o755)
+
+
+@pytest.fixture
+def moved(host: Host) -> Host:
+    """A host whose driver was upgraded under an unchanged source; nvidia-ctk generates a spec that fits."""
+    host.regenerate = "boot"
+    host.load_driver(NEW_DRIVER)
+    host.path("generated").write_text(host.patched.text.replace("535.247.01", NEW_DRIVER))
+    _nsenter(host, GENERATES)
+    return host
+
+
+def test_a_moved_driver_gets_a_spec_of_the_installers_own(moved: Host) -> None:
+    moved.start()
+    moved.wait_installed(moved.path("generated").read_text())
+    assert "this spec is the installer's own, not the stack's: sha256 " in moved.log
+    assert moved.path("calls").read_text() == (
+        "-t 1 -m -u -i -n -p -- /usr/local/bin/nvidia-ctk cdi generate "
+        f"--nvidia-cdi-hook-path={HOOK} --output=/run/nvidia-cdi-init/nvidia.yaml\n"
+    )
+
+
+def test_it_generates_once(moved: Host) -> None:
+    moved.start()
+    moved.wait_installed(moved.path("generated").read_text())
+    moved.rounds(3)
+    assert moved.path("calls").read_text().count("generate") == 1
+
+
+@pytest.mark.parametrize("text", [None, "other"], ids=["missing", "another"])
+def test_a_source_that_is_not_the_patched_one_is_cured(moved: Host, text: str | None) -> None:
+    moved.load_driver("535.247.01")
+    moved.path("generated").write_text(moved.patched.text + "# anew\n")
+    source = moved.path("var/cdi/nvidia.yaml")
+    source.unlink() if text is None else source.write_text(text)
+    moved.start()
+    moved.wait_installed(moved.path("generated").read_text())
+
+
+def test_the_stacks_spec_comes_back_when_the_facts_hold(moved: Host) -> None:
+    moved.start()
+    moved.wait_installed(moved.path("generated").read_text())
+    moved.load_driver("535.247.01")
+    moved.wait_installed(moved.patched.text)
+
+
+def test_a_driver_that_moves_again_is_generated_for_again(moved: Host) -> None:
+    moved.start()
+    moved.wait_installed(moved.path("generated").read_text())
+    moved.path("generated").write_text(moved.patched.text.replace("535.247.01", "570.172.08"))
+    moved.load_driver("570.172.08")
+    moved.wait_installed(moved.path("generated").read_text())
+
+
+def test_an_edited_own_spec_is_put_back(moved: Host) -> None:
+    moved.start()
+    moved.wait_installed(moved.path("generated").read_text())
+    moved.target.write_text("edited")
+    moved.wait_installed(moved.path("generated").read_text())
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            "echo first; echo 'failed to initialize NVML'; exit 3",
+            "ERROR: nvidia-ctk cdi generate failed (3): failed",
+        ),
+        (":", "ERROR: nvidia-ctk left no spec at /run/nvidia-cdi-init/nvidia.yaml"),
+        (
+            'mkdir -p "$HOST_ROOT/run/nvidia-cdi-init"; echo {} >"$HOST_ROOT/run/nvidia-cdi-init/nvidia.yaml"',
+            "ERROR: the generated spec names neither driver 550.90.07 nor",
+        ),
+    ],
+    ids=["fails", "writes nothing", "writes nonsense"],
+)
+def test_a_failed_generation_installs_nothing_and_tells_why(moved: Host, body: str, told: str) -> None:
+    _nsenter(moved, body)
+    moved.start()
+    moved.wait_log(told)
+    moved.rounds(2)
+    assert not moved.target.exists()
+    assert moved.log.count(told) == 1
+    assert moved.check().returncode == 1
+
+
+@pytest.mark.parametrize("gone", [HOOK, "/dev/nvidia0", "proc/driver/nvidia/version"])
+def test_what_generating_would_not_mend_is_not_generated_for(moved: Host, gone: str) -> None:
+    moved.path(gone).unlink()
+    moved.start()
+    moved.wait_log("REFUSED")
+    moved.rounds(2)
+    assert not moved.path("calls").exists()
+    assert not moved.target.exists()
+
+
+def test_never_means_never(moved: Host) -> None:
+    moved.regenerate = "never"
+    moved.start()
+    moved.wait_refused("driver")
+    assert not moved.path("calls").exists()

@@ -1,0 +1,169 @@
+"""Tests 1 to 3 of the main job: up from nothing, in order, quiet afterwards, with the seed's failures and the cure."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from lab import kubectl
+from lab.proof import SEED_SMI, read_node_file
+from talos_gpu.cdi import Strategy, patch
+from tests.lab.conftest import MainJob, wait_for
+
+pytestmark = pytest.mark.lab
+
+ORDER = (
+    "pulumi-python:dynamic/talos:MachineState",
+    "talos:machine/configurationApply:ConfigurationApply",
+    "pulumi-python:dynamic/talos:MachineReady",
+    "pulumi-python:dynamic/cdi:Source",
+    "kubernetes:batch/v1:Job",
+    "pulumi-python:dynamic/cdi:Spec",
+    "kubernetes:core/v1:ConfigMap",
+    "kubernetes:apps/v1:DaemonSet",
+    "kubernetes:apps/v1:Deployment",
+)
+"""design.md, section 4."""
+
+SOURCE, INSTALLED = "/var/cdi/nvidia.yaml", "/var/run/cdi/nvidia.yaml"
+
+
+def resource_type(event: Mapping[str, Any], kind: str) -> str:
+    return str(event[kind]["metadata"]["type"]) if kind in event else ""
+
+
+def test_each_step_starts_after_the_one_before_has_ended(job: MainJob) -> None:
+    began = {resource_type(e, "resourcePreEvent"): n for n, e in enumerate(job.first_events)}
+    ended = {resource_type(e, "resOutputsEvent"): n for n, e in enumerate(job.first_events)}
+    assert set(ORDER) <= began.keys() & ended.keys()
+    for before, after in itertools.pairwise(ORDER):
+        assert ended[before] < began[after], f"{after} began before {before} had ended"
+
+
+def test_a_second_look_finds_nothing_even_after_a_reboot(job: MainJob) -> None:
+    assert job.quiet()
+    job.reboot()
+    assert job.quiet()
+    job.encode()
+
+
+def test_the_installed_spec_is_the_patched_source(job: MainJob) -> None:
+    source, installed = read_node_file(job.stack, SOURCE), read_node_file(job.stack, INSTALLED)
+    patched = patch(source, Strategy.REAL)
+    assert patched.replaced > 0
+    assert installed == patched.text
+    assert job.stack.outputs()["spec_sha256"] == patched.sha256
+
+
+def test_the_worker_has_its_gpu_through_the_runtime_class(job: MainJob) -> None:
+    pod = kubectl.get(job.lab, "pods", "-n", "media")["items"][0]
+    assert pod["spec"]["runtimeClassName"] == "nvidia-cdi"
+    assert not pod["spec"]["containers"][0].get("securityContext", {}).get("privileged")
+    said = kubectl.kubectl(
+        job.lab, "exec", "-n", "media", pod["metadata"]["name"], "--", "nvidia-smi",
+        "--query-gpu=name,driver_version,memory.total", "--format=csv",
+    )  # fmt: skip
+    assert said.splitlines() == ["name, driver_version, memory.total [MiB]", SEED_SMI]
+    for codec in ("hevc_nvenc", "h264_nvenc"):
+        job.encode(codec)
+
+
+ENCODE = (
+    "ffmpeg",
+    "-hide_banner",
+    "-f",
+    "lavfi",
+    "-i",
+    "testsrc=duration=1",
+    "-pix_fmt",
+    "yuv420p",
+    "-c:v",
+    "hevc_nvenc",
+    "-f",
+    "null",
+    "-",
+)
+
+
+def test_without_the_runtime_class_nothing_is_injected_and_ffmpeg_says_so(job: MainJob) -> None:
+    said = run_pod(job, "plain", {"image": "lab.local/tdarr-node:1", "command": ENCODE})
+    assert "Cannot load libcuda.so.1" in said
+
+
+def test_without_a_good_spec_pods_fail_word_for_word_as_in_the_seed(job: MainJob) -> None:
+    installed = job.inside("/run/cdi/nvidia.yaml")
+    with without_installer(job):
+        good = installed.read_text()
+        installed.unlink()
+        assert "unresolvable CDI devices nvidia.com/gpu=all" in why_it_fails(job, "no-spec")
+        fresh = installed.with_suffix(".tmp")
+        fresh.write_text(good.replace("nvidia-cdi-hook.real", "nvidia-cdi-hook"))
+        fresh.rename(installed)
+        assert "nvidia-container-runtime-wrapper: unknown command nvidia-cdi-hook" in why_it_fails(job, "unpatched")
+    assert installed.read_text() == good
+
+
+@contextmanager
+def without_installer(job: MainJob) -> Iterator[None]:
+    """The DaemonSet selects no node for a while."""
+    daemon_set = ("-n", "kube-system", f"daemonset/nvidia-cdi-init-{job.node.name}")
+    away = json.dumps({"spec": {"template": {"spec": {"nodeSelector": {"away": "yes"}}}}})
+    back = json.dumps([{"op": "remove", "path": "/spec/template/spec/nodeSelector/away"}])
+    kubectl.kubectl(job.lab, "patch", *daemon_set, "--type=merge", "-p", away)
+    try:
+        wait_for("the installer is gone", lambda: not job.installer_pods())
+        yield
+    finally:
+        kubectl.kubectl(job.lab, "patch", *daemon_set, "--type=json", "-p", back)
+        wait_for("the installer is ready again", job.installer_ready)
+
+
+def why_it_fails(job: MainJob, name: str) -> str:
+    """The event by which the kubelet says why a GPU pod does not start."""
+    env = [{"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}]
+    start_pod(job, name, {"image": "lab.local/node-tools:1", "command": ["true"], "env": env}, gpu=True)
+    selector = f"involvedObject.name={name}"
+
+    def failure() -> str:
+        events = kubectl.get(job.lab, "events", "-n", "media", "--field-selector", selector)["items"]
+        return "\n".join(event["message"] for event in events if "failed to create" in event["message"])
+
+    try:
+        return wait_for(f"pod {name} fails to start", failure)
+    finally:
+        kubectl.kubectl(job.lab, "delete", "pod", "-n", "media", name, "--grace-period=0", "--force")
+
+
+def start_pod(job: MainJob, name: str, container: Mapping[str, Any], *, gpu: bool = False, **spec: Any) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "media"},
+        "spec": {
+            "restartPolicy": "Never",
+            "nodeName": job.node.name,
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [{"name": "c", **container}],
+            **({"runtimeClassName": "nvidia-cdi"} if gpu else {}),
+            **spec,
+        },
+    }
+    kubectl.kubectl(job.lab, "apply", "-f", "-", stdin=json.dumps(pod))
+
+
+def run_pod(job: MainJob, name: str, container: Mapping[str, Any], *, gpu: bool = False, **spec: Any) -> str:
+    """Run a pod to its end and return its log."""
+    start_pod(job, name, container, gpu=gpu, **spec)
+    try:
+        wait_for(
+            f"pod {name} ends",
+            lambda: kubectl.get(job.lab, "pod", "-n", "media", name)["status"].get("phase") in ("Succeeded", "Failed"),
+        )
+        return kubectl.kubectl(job.lab, "logs", "-n", "media", name)
+    finally:
+        kubectl.kubectl(job.lab, "delete", "pod", "-n", "media", name, "--grace-period=0", "--force")
