@@ -11,15 +11,15 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
+from components.cdi_spec import SPEC_TARGET
 from components.names import SPEC_DIGEST, SYSTEM_NAMESPACE, labels, object_name, placement
 from components.ordering import waits
 from talos_gpu.talos.facts import SPEC_SOURCE
 
 APP = "nvidia-cdi-init"
-TARGET = "/var/run/cdi/nvidia.yaml"
-"""On the host; /var/run is a tmpfs, so it is empty after every boot."""
 INSTALLER = Path(__file__).with_name("installer")
 _PAYLOAD, _STATUS = "/payload", "/run/nvidia-cdi-init"
+_TOKEN = "talos-nvidia-cdi/install-token"  # noqa: S105 (an annotation)
 _SCRIPT, _SPEC, _FACTS = "install.sh", "nvidia.yaml", "facts"
 
 
@@ -33,6 +33,7 @@ class CdiInitArgs:
     text: pulumi.Input[str]
     sha256: pulumi.Input[str]
     facts_file: pulumi.Input[str]
+    install_token: pulumi.Input[str]
 
 
 class CdiInit(pulumi.ComponentResource):
@@ -92,7 +93,7 @@ def daemon_set_spec(args: CdiInitArgs, config_map: pulumi.Input[str | None]) -> 
     environment = {
         "HOST_ROOT": "/proc/1/root",
         "SOURCE": SPEC_SOURCE,
-        "TARGET": TARGET,
+        "TARGET": SPEC_TARGET,
         "PAYLOAD": _PAYLOAD,
         "INTERVAL": "5",
         "REGENERATE": args.regenerate,
@@ -103,7 +104,10 @@ def daemon_set_spec(args: CdiInitArgs, config_map: pulumi.Input[str | None]) -> 
         "selector": {"match_labels": labels(APP, args.node)},
         "update_strategy": {"type": "RollingUpdate"},
         "template": {
-            "metadata": {"labels": labels(APP, args.node), "annotations": {SPEC_DIGEST: args.sha256}},
+            "metadata": {
+                "labels": labels(APP, args.node),
+                "annotations": {SPEC_DIGEST: args.sha256, _TOKEN: args.install_token},
+            },
             "spec": {
                 **placement(args.node),
                 "host_pid": True,

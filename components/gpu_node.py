@@ -126,7 +126,13 @@ class GpuNode(pulumi.ComponentResource):
         )
         spec = CdiSpec(
             f"{self._name}-cdi-spec",
-            {**about, "token": source.token, "driver": source.driver, "generation": generator.generation},
+            {
+                **about,
+                "token": source.token,
+                "driver": source.driver,
+                "generation": generator.generation,
+                "regenerate": cdi.regenerate,
+            },
             pulumi.ResourceOptions(parent=self, depends_on=[source, generator.job]),
         )
         init = CdiInit(
@@ -138,6 +144,7 @@ class GpuNode(pulumi.ComponentResource):
                 text=spec.text,
                 sha256=spec.sha256,
                 facts_file=spec.facts_file,
+                install_token=spec.install_token,
             ),
             pulumi.ResourceOptions(parent=self, providers=[self._kubernetes], depends_on=[spec]),
         )

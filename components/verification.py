@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from components.cdi_init import APP, TARGET
+from components.cdi_init import APP
+from components.cdi_spec import SPEC_TARGET
 from components.names import NODE_LABEL
 from talos_gpu.settings import Settings
 from talos_gpu.talos.part import PART_PATH
@@ -26,8 +27,8 @@ def commands(settings: Settings, deployment: str | None) -> dict[str, str]:
         found |= {
             "installer": f"kubectl get pods {selector}",
             "installer_log": f"kubectl logs {selector} -c installer",
-            "spec": f"{talosctl} read {TARGET}",
-            "hooks": f"{talosctl} read {TARGET} | grep nvidia-cdi-hook",
+            "spec": f"{talosctl} read {SPEC_TARGET}",
+            "hooks": f"{talosctl} read {SPEC_TARGET} | grep nvidia-cdi-hook",
             "containerd": f"{talosctl} read {PART_PATH}",
         }
     if deployment is not None:

@@ -46,6 +46,7 @@ class Stack:
     """The stack of one node."""
 
     def __init__(self, lab: Lab, node: Node, overrides: Mapping[str, Any] | None = None) -> None:
+        """`overrides`: settings by top-level key, laid over the template's."""
         self.lab, self.node = lab, node
         self.name = "lab" if node.name == "lab-1" else node.name
         self.engine = engine_of(lab)
@@ -74,8 +75,8 @@ class Stack:
         if self.name not in {entry["name"] for entry in json.loads(known.stdout)}:
             self.run("stack", "init", self.name, "--no-select")
 
-    def write_config(self) -> None:
-        """Render the configuration: the template, what only this lab knows, the overrides; the salt is kept."""
+    def write_config(self, more: Mapping[str, Any] | None = None) -> None:
+        """Render the configuration: the template, what only this lab knows, overrides and `more`; the salt is kept."""
         template = yaml.safe_load((PROJECT / "Pulumi.lab.yaml").read_text())
         config: dict[str, Any] = template["config"]
         paths = self.lab.paths
@@ -88,7 +89,8 @@ class Stack:
                 f"{NAMESPACE}:machine": {"base": str(paths.talos / f"{self.node.name}.yaml")},
             },
         )
-        merge(config, {f"{NAMESPACE}:{key}": value for key, value in self._overrides.items()})
+        for overrides in (self._overrides, more or {}):
+            merge(config, {f"{NAMESPACE}:{key}": value for key, value in overrides.items()})
         salt = yaml.safe_load(self.config.read_text()).get("encryptionsalt") if self.config.exists() else None
         document = {**({"encryptionsalt": salt} if salt else {}), "config": config}
         fresh = self.config.with_suffix(".new")

@@ -9,18 +9,24 @@ from typing import Any
 import yaml
 
 from talos_gpu.talos.errors import MachineConfigInvalid
+from talos_gpu.talos.yaml_nodes import documents, duplicates, texts, written_out
 
 
 @dataclass(frozen=True, slots=True)
 class BaseConfig:
-    """What of a machine config matters for the GPU. Values are as Talos would read them, labels and sysctls as text."""
+    """What of a machine config matters for the GPU. Values are as Talos would read them, all scalars as text."""
 
     modules: tuple[str, ...]
+    """Of v1alpha1 and of the newer documents."""
     udev_rules: tuple[str, ...]
     node_labels: Mapping[str, str]
     sysctls: Mapping[str, str]
     files: tuple[tuple[str, str], ...]
     """(path, content), in order."""
+    kinds: frozenset[str] = frozenset()
+    """Kinds of the documents beside v1alpha1."""
+    old_fields: frozenset[str] = frozenset()
+    """Which of `kernel.modules` and `udev.rules` the v1alpha1 document has itself."""
 
     @classmethod
     def parse(cls, text: str) -> BaseConfig:
@@ -48,6 +54,9 @@ class _Reader:
         modules = [self._named(entry, i) for i, entry in enumerate(self._list(kernel, "modules", "machine.kernel."))]
         rules = self._list(udev, "rules", "machine.udev.")
         files = [self._file(entry, i) for i, entry in enumerate(self._list(machine, "files"))]
+        old_fields = frozenset(
+            field for field, entries in (("kernel.modules", modules), ("udev.rules", rules)) if entries
+        )
         for document in self._documents:
             match document.get("kind"):
                 case "KernelModuleConfig":
@@ -62,22 +71,22 @@ class _Reader:
             node_labels=_texts(self._mapping(machine, "nodeLabels")),
             sysctls=_texts(self._mapping(machine, "sysctls")),
             files=tuple(files),
+            kinds=frozenset(str(document["kind"]) for document in self._documents if "kind" in document),
+            old_fields=old_fields,
         )
 
     def _load(self, text: str) -> list[dict[str, Any]]:
         try:
-            documents = [document for document in yaml.safe_load_all(text) if document is not None]
-        except yaml.MarkedYAMLError as error:
-            where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-            self.faults.append(f"{where}not YAML ({error.context or 'syntax'})")
+            found = documents(text)
+            self.faults += [
+                f"line {line}: {key} is there twice in one mapping"
+                for document in found
+                for line, key in duplicates(document.root)
+            ]
+            return [_dict(written_out(document.root)) for document in found]
+        except MachineConfigInvalid as invalid:
+            self.faults += invalid.faults
             return []
-        except yaml.YAMLError:
-            self.faults.append("not YAML: it has characters that YAML does not allow")
-            return []
-        if not all(isinstance(document, dict) for document in documents):
-            self.faults.append("a document of it is no mapping")
-            return []
-        return documents
 
     def _mapping(self, parent: Mapping[str, Any], key: str, prefix: str = "machine.") -> dict[str, Any]:
         value = parent.get(key)
@@ -110,5 +119,10 @@ class _Reader:
         return "", ""
 
 
+def _dict(root: yaml.Node) -> dict[str, Any]:
+    value = texts(root)
+    return value if isinstance(value, dict) else {}
+
+
 def _texts(mapping: Mapping[str, Any]) -> dict[str, str]:
-    return {str(key): str(value) for key, value in mapping.items()}
+    return {str(key): "" if value is None else str(value) for key, value in mapping.items()}

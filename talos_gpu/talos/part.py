@@ -1,14 +1,16 @@
 """The containerd part /etc/cri/conf.d/20-customization.part: render ours, compare with another.
 
-Talos merges all *.part files into containerd's config, tables key by key and arrays concatenated (v1.11.1), so a part
-holds no more than what it changes.
+Talos merges all *.part files into containerd's config, tables key by key and arrays concatenated (v1.11.1,
+internal/pkg/toml), so a part holds no more than what it changes.
 """
 
 from __future__ import annotations
 
 import json
+import posixpath
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from talos_gpu.talos.releases import CRI_SECTION_1, ReleaseFacts
@@ -18,9 +20,40 @@ RUNTIME = "nvidia-cdi"
 """The containerd runtime's name, which a RuntimeClass names as its handler."""
 RUNTIME_BINARY = "/usr/local/bin/nvidia-container-runtime.cdi"
 CDI_SPEC_DIRS = ("/etc/cdi", "/var/run/cdi")
-"""containerd lets the last folder win, so /var/cdi, where the unpatched source lies, must not be one of them."""
+"""containerd lets the last folder win, so /var/cdi, where the unpatched source lies, must not be the last."""
 
 _LAST_WINS = "cdi_spec_dirs"
+_CDI_SWITCH = "enable_cdi"
+_CONFIG_VERSION = {CRI_SECTION_1: 2}
+"""`version` of containerd's config by section; 3 for all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One key that a part has not as wanted."""
+
+    path: tuple[str, ...]
+    found: object
+    """None where the key is not set."""
+    wanted: object
+    merged: object
+    """What the key becomes when both are merged; None where they exclude each other."""
+
+    @property
+    def key(self) -> str:
+        """The key as TOML writes it."""
+        return dotted(self.path)
+
+    @property
+    def clashes(self) -> bool:
+        """Whether no value serves both sides."""
+        return self.merged is None
+
+    @property
+    def sentence(self) -> str:
+        """`KEY is X, wanted Y`."""
+        is_now = "not set" if self.found is None else json.dumps(self.found, default=str)
+        return f"{self.key} is {is_now}, wanted {json.dumps(self.wanted)}"
 
 
 def part_toml(release: ReleaseFacts, *, default_runtime: bool) -> str:
@@ -29,8 +62,8 @@ def part_toml(release: ReleaseFacts, *, default_runtime: bool) -> str:
     dirs = ", ".join(json.dumps(folder) for folder in CDI_SPEC_DIRS)
     lines = [f"[{section}]"]
     if release.cri_section == CRI_SECTION_1:
-        lines.append("  enable_cdi = true")
-    lines.append(f"  cdi_spec_dirs = [{dirs}]")
+        lines.append(f"  {_CDI_SWITCH} = true")
+    lines.append(f"  {_LAST_WINS} = [{dirs}]")
     if default_runtime:
         lines += [f"  [{section}.containerd]", f'    default_runtime_name = "{RUNTIME}"']
     lines += [
@@ -45,44 +78,78 @@ def part_toml(release: ReleaseFacts, *, default_runtime: bool) -> str:
 def part_differences(want: str, have: str) -> list[str]:
     """Return what `have` lacks of `want`, a clause per key ("KEY is X, wanted Y"); both are TOML text.
 
-    More keys in `have` are no difference; an array must hold ours in our order, and in `cdi_spec_dirs` our last folder
-    must stay the last. Text that is no TOML is one difference.
+    More keys in `have` are no difference; an array must hold ours in our order, and in `cdi_spec_dirs` our folders must
+    be the last. Text that is no TOML is one difference.
     """
     try:
         found = tomllib.loads(have)
     except tomllib.TOMLDecodeError as error:
         return [f"it is no TOML: {error}"]
-    return list(_differences(tomllib.loads(want), found, ()))
+    return [difference.sentence for difference in compare(tomllib.loads(want), found)]
 
 
-def _differences(want: Mapping[str, Any], have: Mapping[str, Any], path: tuple[str, ...]) -> Sequence[str]:
-    found: list[str] = []
+def compare(want: Mapping[str, Any], have: Mapping[str, Any]) -> list[Difference]:
+    """Return the keys that `have` has not as `want`, in the order of `want`; both are parts as tomllib reads them.
+
+    Beside the wanted keys two that would undo them count: CDI switched off, and a `version` of another containerd.
+    """
+    return [*_undoing(want, have), *_differences(want, have, ())]
+
+
+def dotted(path: Sequence[str]) -> str:
+    """Write a key's path as TOML does."""
+    return ".".join(f'"{key}"' if "." in key else key for key in path)
+
+
+def _undoing(want: Mapping[str, Any], have: Mapping[str, Any]) -> Iterator[Difference]:
+    for section, wanted in want["plugins"].items():
+        version = _CONFIG_VERSION.get(section, 3)
+        if have.get("version", version) != version:
+            yield Difference(("version",), have["version"], version, None)
+        plugins = have.get("plugins")
+        found = plugins.get(section) if isinstance(plugins, dict) else None
+        if isinstance(found, dict) and _CDI_SWITCH not in wanted and found.get(_CDI_SWITCH, True) is not True:
+            yield Difference(("plugins", section, _CDI_SWITCH), found[_CDI_SWITCH], True, None)
+
+
+def _differences(want: Mapping[str, Any], have: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[Difference]:
     for key, wanted in want.items():
         here = (*path, key)
         if key not in have:
-            found += [
-                f"{_dotted(leaf)} is not set, wanted {json.dumps(value)}" for leaf, value in _leaves(wanted, here)
-            ]
+            for leaf, value in _leaves(wanted, here):
+                yield Difference(leaf, None, value, value)
         elif isinstance(wanted, dict) and isinstance(have[key], dict):
-            found += _differences(wanted, have[key], here)
-        elif not _holds(key, wanted, have[key]):
-            found.append(f"{_dotted(here)} is {json.dumps(have[key], default=str)}, wanted {json.dumps(wanted)}")
-    return found
+            yield from _differences(wanted, have[key], here)
+        elif isinstance(wanted, list) and isinstance(have[key], list):
+            merged = _union(key, wanted, have[key])
+            if merged != have[key]:
+                yield Difference(here, have[key], wanted, merged)
+        elif type(wanted) is not type(have[key]) or wanted != have[key]:
+            yield Difference(here, have[key], wanted, None)
 
 
-def _holds(key: str, wanted: object, value: object) -> bool:
-    if not (isinstance(wanted, list) and isinstance(value, list)):
-        return type(wanted) is type(value) and wanted == value
-    rest = iter(value)
-    in_order = all(item in rest for item in wanted)
-    return in_order and (key != _LAST_WINS or value[-1:] == wanted[-1:])
+def _union(key: str, wanted: Sequence[Any], found: Sequence[Any]) -> list[Any]:
+    """Theirs in their order, each once, and ours: behind them in our order where the last one wins."""
+    theirs = list({_identity(key, item): item for item in reversed(found)}.values())[::-1]
+    if key != _LAST_WINS:
+        return [*found, *(item for item in wanted if item not in found)]
+    spelled = {_identity(key, item): item for item in theirs}
+    ours = [_identity(key, item) for item in wanted]
+    return [
+        *(item for item in theirs if _identity(key, item) not in ours),
+        *(spelled.get(identity, item) for identity, item in zip(ours, wanted, strict=True)),
+    ]
+
+
+def _identity(key: str, item: object) -> object:
+    """Of two spellings of one folder the same; on Talos /var/run is a link to /run."""
+    if key != _LAST_WINS or not isinstance(item, str):
+        return repr(item)
+    folder = posixpath.normpath(item)
+    return f"/var{folder}" if folder == "/run" or folder.startswith("/run/") else folder
 
 
 def _leaves(value: object, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], object]]:
     if not isinstance(value, dict):
         return [(path, value)]
     return [leaf for key, inner in value.items() for leaf in _leaves(inner, (*path, key))]
-
-
-def _dotted(path: tuple[str, ...]) -> str:
-    return ".".join(f'"{key}"' if "." in key else key for key in path)

@@ -1,7 +1,13 @@
-"""Lay what a base machine config lacks into it, as Talos's strategic merge would: the text that is dry-run and applied.
+"""Lay what a base machine config lacks into it: the text that is dry-run and applied.
 
-Done on YAML nodes, not on values: a scalar of the base keeps its spelling (`0o600`, `yes`, `1_000`), which a reader of
-another YAML version could take for something else. Documents beside the v1alpha1 one keep every byte.
+Why a whole rendered config, and not a patch: a strategic merge appends to lists and cannot change the entry of
+`machine.files` that is there, and a JSON patch names entries by their position, which is another in each base, and is
+refused by Talos for a config of several documents (siderolabs/talos configpatcher, v1.11.6). A whole text is what Talos
+applies in the end; it can be looked at, compared, dry-run and hashed.
+
+The text is edited in place, so that comments, order and the spelling of scalars stay. What was written is parsed
+again and must be exactly base plus addition; a form that cannot be edited (aliases, merge keys) is written anew from
+its nodes, without comments. Documents that need nothing keep every byte.
 """
 
 from __future__ import annotations
@@ -12,62 +18,98 @@ import yaml
 
 from talos_gpu.talos.base_config import BaseConfig
 from talos_gpu.talos.errors import MachineConfigInvalid
+from talos_gpu.talos.yaml_edit import CannotEdit, Edits, step_of, written
+from talos_gpu.talos.yaml_nodes import Document, comparable, documents, is_null, places, written_out
 
 
 def render(base: str, patches: Sequence[str]) -> str:
-    """Return `base` (one document or several) with `patches` (from `lacking`) in its v1alpha1 document.
+    """Return `base` (one document or several) with `patches` (from `lacking`) in it.
 
-    Mappings are merged, lists get the patch's items after their own, an absent value is added. Without patches `base`
-    comes back as it is. Raises MachineConfigInvalid if the base cannot be read, or an addition meets a value of another
-    form.
+    Mappings are merged, lists get the patch's items after their own, an absent value is added, a document of a new kind
+    goes to the end. An entry of `machine.files` whose path the base has gets the patch's content. Without patches
+    `base` comes back as it is. Raises MachineConfigInvalid if the base cannot be read, or an addition meets a value of
+    another form.
     """
     if not patches:
         return base
     BaseConfig.parse(base)
-    start, end, root = _v1alpha1(base)
+    text = base
     for patch in patches:
-        addition = yaml.compose(patch, Loader=yaml.SafeLoader)
-        if isinstance(addition, yaml.MappingNode):
-            _merge(root, addition, "")
-    text = yaml.serialize(root, Dumper=_Indented, width=10_000, allow_unicode=True)
-    return base[:start] + text + base[end:]
+        for addition in documents(patch):
+            text = _with(text, addition)
+    return text
 
 
-def _v1alpha1(base: str) -> tuple[int, int, yaml.MappingNode]:
-    """Where the document without `kind` stands, from its first key to its end, and its nodes."""
-    events = list(yaml.parse(base, Loader=yaml.SafeLoader))
-    ends = [mark.index for event in events if isinstance(event, yaml.DocumentEndEvent) and (mark := event.start_mark)]
-    roots = list(yaml.compose_all(base, Loader=yaml.SafeLoader))
-    for root, end in zip(roots, ends, strict=True):
-        if isinstance(root, yaml.MappingNode) and "kind" not in _keys(root):
-            return root.start_mark.index, end, root
-    raise MachineConfigInvalid(["no v1alpha1 document"])
+def _with(text: str, addition: Document) -> str:
+    for document in documents(text):
+        if (document.kind, document.name) == (addition.kind, addition.name):
+            return _merged(text, document, addition.root)
+    ended = text if text.endswith("\n") else text + "\n"
+    return f"{ended}---\n{written(addition.root, 2)}"
 
 
-def _keys(node: yaml.MappingNode) -> dict[str, int]:
-    return {key.value: index for index, (key, _) in enumerate(node.value)}
+def _merged(text: str, document: Document, addition: yaml.MappingNode) -> str:
+    expected = written_out(document.root)
+    if not isinstance(expected, yaml.MappingNode):
+        raise TypeError("a document's root is a mapping")
+    _merge(expected, addition, "")
+    step = step_of(document.root)
+    edits = Edits(text, step)
+    try:
+        edits.merge(document.root, addition)
+        edited = edits.applied()
+        if _holds(edited, text, document, expected):
+            return edited
+    except CannotEdit:
+        pass  # written anew below
+    return text[: document.start] + written(expected, step) + text[document.end :]
+
+
+def _holds(edited: str, text: str, document: Document, expected: yaml.Node) -> bool:
+    """Whether `edited` is `text` with `document` as expected and all others as they were."""
+    try:
+        after = documents(edited)
+    except MachineConfigInvalid:
+        return False
+    before = documents(text)
+    wanted = [
+        comparable(expected if other.start == document.start else written_out(other.root)) for other in before
+    ]
+    return [comparable(written_out(other.root)) for other in after] == wanted
 
 
 def _merge(into: yaml.MappingNode, addition: yaml.MappingNode, path: str) -> None:
-    places = _keys(into)
+    where = places(into)
     for key, value in addition.value:
         here = f"{path}.{key.value}" if path else key.value
-        if key.value not in places:
+        if key.value not in where:
             into.value.append((key, value))
             continue
-        index = places[key.value]
+        index = where[key.value]
         present = into.value[index][1]
-        if isinstance(present, yaml.MappingNode) and isinstance(value, yaml.MappingNode):
-            _merge(present, value, here)
-            present.flow_style = present.flow_style if present.value is None else False
-        elif isinstance(present, yaml.SequenceNode) and isinstance(value, yaml.SequenceNode):
-            present.value.extend(value.value)
-            present.flow_style = False
-        elif isinstance(present, yaml.ScalarNode) and present.tag == "tag:yaml.org,2002:null":
+        if is_null(present) or (isinstance(value, yaml.ScalarNode) and isinstance(present, yaml.ScalarNode)):
             into.value[index] = (into.value[index][0], value)
+        elif isinstance(present, yaml.MappingNode) and isinstance(value, yaml.MappingNode):
+            _merge(present, value, here)
+            present.flow_style = False
+        elif isinstance(present, yaml.SequenceNode) and isinstance(value, yaml.SequenceNode):
+            _extend(present, value, here)
         else:
             raise MachineConfigInvalid([f"{here}: of another form than what has to be added"])
 
 
-class _Indented(yaml.SafeDumper):
-    """Writes nodes as they are; anchors keep working, though not their names."""
+def _extend(present: yaml.SequenceNode, value: yaml.SequenceNode, here: str) -> None:
+    entries = {_entry(item): item for item in present.value}
+    for item in value.value:
+        known = entries.get(_entry(item)) if here == "machine.files" else None
+        if isinstance(known, yaml.MappingNode) and isinstance(item, yaml.MappingNode):
+            _merge(known, item, here)
+        else:
+            present.value.append(item)
+    present.flow_style = False
+
+
+def _entry(item: yaml.Node) -> str:
+    if not isinstance(item, yaml.MappingNode) or "path" not in (where := places(item)):
+        return ""
+    return str(item.value[where["path"]][1].value)

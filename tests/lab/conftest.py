@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,6 +51,27 @@ class MainJob:
         if done.returncode:
             print(done.stdout, done.stderr)
         return done.returncode == 0
+
+    def boot_id(self) -> str:
+        """The node's boot."""
+        return self.inside("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+    def refreshed(self) -> str:
+        """What a preview after a refresh says; fails unless it sees something to change."""
+        done = self.stack.operation("preview", "--refresh", "--expect-no-changes", "--diff", check=False)
+        assert done.returncode, f"nothing was seen to have moved:\n{done.stdout}"
+        assert "error: no changes were expected" in done.stderr, done.stdout + done.stderr
+        return done.stdout
+
+    @contextmanager
+    def configured(self, **changes: Any) -> Iterator[None]:
+        """The stack with other settings (not applied: `up` does that), and back."""
+        before = self.stack.config.read_text()
+        self.stack.write_config(changes)
+        try:
+            yield
+        finally:
+            self.stack.config.write_text(before)
 
     def installer_pods(self) -> list[dict[str, Any]]:
         """The installer's pods on this node."""

@@ -1,0 +1,86 @@
+"""Test 4: the installed spec through reboots and restarts, as a reader sees it that polls the file without pause."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from lab import kubectl
+from tests.lab.conftest import MainJob, wait_for
+
+pytestmark = pytest.mark.lab
+
+INSTALLED = "/run/cdi/nvidia.yaml"
+
+
+class Reader:
+    """Reads the file again and again; keeps each content once, None for a file that is not there."""
+
+    def __init__(self, job: MainJob) -> None:
+        self._job, self._ended = job, threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="reader")
+        self.seen: set[str | None] = set()
+        self.reads = 0
+
+    def _poll(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self.seen.add(self._job.inside(INSTALLED).read_text())
+            except (FileNotFoundError, ProcessLookupError):  # not installed, or no node between two boots
+                self.seen.add(None)
+            self.reads += 1
+
+    def __enter__(self) -> Reader:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+
+@contextmanager
+def reading(job: MainJob) -> Iterator[Reader]:
+    with Reader(job) as reader:
+        yield reader
+    assert reader.reads > 1000, "too few looks to tell anything"
+
+
+def test_after_a_reboot_it_is_put_back_without_pulumi_and_never_seen_half(job: MainJob) -> None:
+    good = job.inside(INSTALLED).read_text()
+    with reading(job) as reader:
+        job.reboot()
+    assert reader.seen == {None, good}, "the reader saw something else than no file and the patched one"
+    job.encode()
+
+
+def test_twenty_restarts_of_the_installer_never_show_it_half(job: MainJob) -> None:
+    good = job.inside(INSTALLED).read_text()
+    with reading(job) as reader:
+        for _ in range(20):
+            [pod] = job.installer_pods()
+            name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+            kubectl.kubectl(job.lab, "delete", "pod", "-n", "kube-system", name, "--grace-period=1")
+
+            def another(gone: str = uid) -> bool:
+                return job.installer_ready() and all(p["metadata"]["uid"] != gone for p in job.installer_pods())
+
+            wait_for("another installer pod is ready", another)
+    assert reader.seen == {good}, "the installed spec was away or another one for a moment"
+
+
+def test_an_edited_or_deleted_spec_is_back_within_half_a_minute_and_the_log_says_so(job: MainJob) -> None:
+    installed = job.inside(INSTALLED)
+    good = installed.read_text()
+    installed.write_text(good.replace("nvidia-cdi-hook.real", "nvidia-cdi-hook"))
+    wait_for("the edited spec is put back", lambda: installed.exists() and installed.read_text() == good, 30)
+    installed.unlink()
+    wait_for("the deleted spec is put back", lambda: installed.exists() and installed.read_text() == good, 30)
+    [pod] = job.installer_pods()
+    log = kubectl.kubectl(job.lab, "logs", "-n", "kube-system", pod["metadata"]["name"])
+    assert "CDI spec copied successfully to /var/run/cdi/nvidia.yaml" in log or "is installed already" in log
+    assert "put /var/run/cdi/nvidia.yaml back: something else lay there (sha256 " in log
+    assert "put /var/run/cdi/nvidia.yaml back: it was missing" in log
