@@ -97,10 +97,11 @@ class MachineReadyProvider(NodeProvider):
         return facts, "; ".join(lacks)
 
     async def _node(self, props: Props) -> str:
-        """What the Node object lacks."""
+        """What the Node object lacks; after a restart, what it says of the boot before counts for nothing."""
+        before = props["boot_id_before"] if props["reboot"] != "none" else None
         try:
             async with self._access.cluster() as cluster:
-                lacks = lacking(await cluster.node(props["node"]), want_of(props).node_labels, None)
+                lacks = lacking(await cluster.node(props["node"]), want_of(props).node_labels, before)
         except (ClusterUnreachable, ClusterRefused) as error:
             return error.message
         return f"node {props['node']}: {lacks}" if lacks else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import pulumi
@@ -15,7 +15,7 @@ from components.dynamic import DRIFT, NodeProvider, Props, moved, target, token,
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.effective import effective_differences
-from talos_gpu.talos.facts import NodeFacts, read_facts
+from talos_gpu.talos.facts import SPEC_SOURCE, NodeFacts, read_facts
 from talos_gpu.talos.machine_config import GpuMachineConfig, lacking, wanted
 from talos_gpu.talos.messages import ApplyMode, ApplyResult
 from talos_gpu.talos.part import PART_PATH
@@ -80,6 +80,11 @@ class MachineStateProvider(NodeProvider):
         return UpdateResult(asyncio.run(self._look(whole(_news), whole(_olds))))
 
     @override
+    def delete(self, _id: str, _props: Props) -> None:
+        """Nothing is changed on the node; says what stays there (the engine shows what a plugin prints)."""
+        print(f"on {_props['node']} stay {', '.join(_staying(_props))}", flush=True)
+
+    @override
     def read(self, id_: str, props: Props) -> ReadResult:
         """Drift is what the effective state lacks; while a staged config waits for its boot there is none."""
         return ReadResult(id_, asyncio.run(self._drift(whole(props))))
@@ -120,6 +125,13 @@ class MachineStateProvider(NodeProvider):
         if digest(config) != props["config_sha256"]:
             raise BaseConfigMoved(self._access.base)
         return config
+
+
+def _staying(props: Props) -> Iterator[str]:
+    yield "the applied machine config"
+    if props["method"] == Method.SPEC:
+        yield f"the generated spec {SPEC_SOURCE}"
+        yield "until the next boot the installed spec /var/run/cdi/nvidia.yaml"
 
 
 async def _dry_run(client: MachineClient, config: str, apply_mode: str) -> ApplyResult:

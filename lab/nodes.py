@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -39,6 +40,7 @@ PROFILE: Mapping[str, Any] = {
     "majors": {"nvidia-frontend": 195, "nvidia-uvm": 511, "drm": 226},
     "sysctls": {"net.core.bpf_jit_harden": 2, "kernel.kptr_restrict": 2},
     "boot_delay_s": 0,
+    "boot_id": "",
 }
 """The pretended facts of the seed's node (Talos v1.11.1, driver 535.247.01, Quadro P2000)."""
 
@@ -181,6 +183,16 @@ class Node:
         spec = json.loads(path.read_text())
         spec["layers"] = [str(layer) for layer in (self.folder / "layer", *layers)]
         path.write_text(json.dumps(spec, indent=1))
+
+    def hide(self, path: str) -> None:
+        """Take a file of the read-only root away (an overlay whiteout), from the next start on."""
+        whiteout = self.folder / "layer" / path.lstrip("/")
+        whiteout.parent.mkdir(parents=True, exist_ok=True)
+        os.mknod(whiteout, stat.S_IFCHR, os.makedev(0, 0))
+
+    def unhide(self, path: str) -> None:
+        """Give a hidden file back, from the next start on."""
+        (self.folder / "layer" / path.lstrip("/")).unlink(missing_ok=True)
 
     def write_kubelet_config(self) -> None:
         """The kubelet's configuration; without it the node runs containerd alone."""

@@ -6,6 +6,7 @@ in a copy below the lab's folder, so neither the checkout nor the user's own Pul
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import secrets
@@ -25,6 +26,11 @@ from lab.nodes import Node
 from lab.paths import PROJECT
 
 NAMESPACE = "talos-nvidia-cdi"
+SHARED_BY_THE_FIRST: Mapping[str, Any] = {
+    "cdi": {"runtime_class_owner": False},
+    "tdarr": {"namespace": {"create": False}},
+}
+"""Settings of every further node: the first one's stack makes what they share, RuntimeClass and namespace."""
 
 
 def plugins_wanted() -> Literal["standin", "official"]:
@@ -51,7 +57,10 @@ class Stack:
         self.name = "lab" if node.name == "lab-1" else node.name
         self.engine = engine_of(lab)
         self.config = lab.paths.root / f"Pulumi.{self.name}.yaml"
-        self._overrides = dict(overrides or {})
+        self._overrides: dict[str, Any] = {}
+        if self.name != "lab":
+            merge(self._overrides, copy.deepcopy(dict(SHARED_BY_THE_FIRST)))
+        merge(self._overrides, overrides or {})
 
     @property
     def passphrase(self) -> Path:
@@ -127,6 +136,11 @@ class Stack:
         said = self.run("stack", "output", "-s", self.name, "--json", "--show-secrets").stdout
         found: dict[str, Any] = json.loads(said)
         return found
+
+    def outputs_of(self, kind: str) -> dict[str, Any]:
+        """The outputs of the one resource of a type, secrets as ciphertext."""
+        [found] = [resource["outputs"] for resource in self.resources() if resource["type"] == kind]
+        return dict(found)
 
     def exported(self) -> dict[str, Any]:
         """The stack's deployment as `pulumi stack export` gives it (secrets as ciphertext)."""

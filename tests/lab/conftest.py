@@ -113,7 +113,11 @@ class MainJob:
             return bool(ready and status["nodeInfo"]["bootID"] == after)
 
         wait_for("the cluster sees the new boot", seen)
-        wait_for("every pod's status is of the new boot", self._restarted)
+        self.settle()
+
+    def settle(self) -> None:
+        """Return when installer and worker are ready in the boot that is."""
+        wait_for("every pod's status is of this boot", self._restarted)
         wait_for("the installer is ready", self.installer_ready)
         wait_for("the worker is ready", self.worker_ready, 120)
 

@@ -57,7 +57,7 @@ def test_as_default_runtime_every_pod_that_asks_by_its_environment_has_the_gpu(j
     with job.configured(cdi={"runtime": "default"}):
         job.up()
         assert job.boot_id() != before, "containerd's default runtime changed without a boot"
-        wait_for("the worker is ready", job.worker_ready, 120)
+        job.settle()
         assert job.quiet()
         worker = kubectl.get(job.lab, "deployment", "-n", "media", f"tdarr-node-gpu-{job.node.name}")
         assert "runtimeClassName" not in worker["spec"]["template"]["spec"]
@@ -66,6 +66,6 @@ def test_as_default_runtime_every_pod_that_asks_by_its_environment_has_the_gpu(j
         assert {"/dev/nvidia0", "/dev/nvidia-uvm", GPU} <= set(said), said
         assert GPU not in run_pod(job, "not-asking", {"image": IMAGE, "command": LOOK})
     job.up()
-    wait_for("the worker is ready", job.worker_ready, 120)
+    job.settle()
     assert job.quiet()
     assert GPU not in run_pod(job, "after", plain)

@@ -86,7 +86,10 @@ func boot(ctx context.Context, node spec.Node, file string) (bool, error) {
 	case <-time.After(time.Duration(profile.BootDelay * float64(time.Second))):
 	}
 
-	bootID := uuid()
+	bootID := profile.BootID
+	if bootID == "" {
+		bootID = uuid()
+	}
 
 	one, err := start(file, bootID)
 	if err != nil {

@@ -66,6 +66,8 @@ type Profile struct {
 	Sysctls    map[string]int    `json:"sysctls"`
 	// BootDelay is how long the firmware takes, in seconds: nothing answers before.
 	BootDelay float64 `json:"boot_delay_s"`
+	// BootID is the id of every boot, if set: a fault, no two boots of a kernel have the same.
+	BootID string `json:"boot_id"`
 }
 
 // Load reads a JSON file into a value of type T.

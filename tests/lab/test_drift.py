@@ -1,0 +1,109 @@
+"""Test 5: what moves on node or cluster behind Pulumi's back is seen by a refresh and mended by one `up`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lab import kubectl
+from tests.lab.conftest import MainJob
+
+pytestmark = pytest.mark.lab
+
+SOURCE, INSTALLED = "/var/cdi/nvidia.yaml", "/run/cdi/nvidia.yaml"
+PART = "/etc/cri/conf.d/20-customization.part"
+RESOURCES = {
+    "source": "pulumi-python:dynamic/cdi:Source",
+    "spec": "pulumi-python:dynamic/cdi:Spec",
+    "machine": "pulumi-python:dynamic/talos:MachineState",
+    "daemonset": "kubernetes:apps/v1:DaemonSet",
+}
+
+
+def delete_source(job: MainJob) -> str:
+    job.inside(SOURCE).unlink()
+    return f"{SOURCE} is not there"
+
+
+def spoil_source(job: MainJob) -> str:
+    source = job.inside(SOURCE)
+    source.write_text(source.read_text().replace("535.247.01", "535.230.02"))
+    return f"{SOURCE} was made for driver 535.230.02, the node has 535.247.01"
+
+
+def regenerate_source(job: MainJob) -> str:
+    """Another spec that is right too."""
+    job.node.run("/usr/local/bin/nvidia-ctk", "cdi", "generate", f"--output={SOURCE}", "--device-name-strategy=uuid")
+    return "source_sha256"
+
+
+def edit_part(job: MainJob) -> str:
+    part = job.inside(PART)
+    part.write_text(part.read_text().replace("/var/run/cdi", "/var/cdi"))
+    return PART
+
+
+def delete_daemon_set(job: MainJob) -> str:
+    kubectl.kubectl(job.lab, "delete", "-n", "kube-system", f"daemonset/nvidia-cdi-init-{job.node.name}")
+    return f"nvidia-cdi-init-{job.node.name}"
+
+
+def wipe_var(job: MainJob) -> str:
+    job.node.stop()
+    shutil.rmtree(job.node.state / "var")
+    (job.node.state / "var").mkdir()
+    job.lab.start(print)
+    kubectl.wait_node_ready(job.lab, [job.node.name])
+    return f"{SOURCE} is not there"
+
+
+def edit_installed_while_the_installer_hangs(job: MainJob) -> str:
+    running = installer_processes(job)
+    assert running
+    for process in running:
+        os.kill(process, signal.SIGSTOP)
+    installed = job.inside(INSTALLED)
+    installed.write_text(installed.read_text().replace("nvidia-cdi-hook.real", "nvidia-cdi-hook"))
+    return "/var/run/cdi/nvidia.yaml is not the spec that was installed: it was edited"
+
+
+def installer_processes(job: MainJob) -> list[int]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words, groups = (folder / "cmdline").read_bytes(), (folder / "cgroup").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if b"/payload/install.sh\0run" in words and f"talos-lab-{job.lab.paths.name}-{job.node.name}" in groups:
+            found.append(int(folder.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("moved", "drift"),
+    [
+        ("source", delete_source),
+        ("source", spoil_source),
+        ("spec", regenerate_source),
+        ("machine", edit_part),
+        ("daemonset", delete_daemon_set),
+        ("spec", edit_installed_while_the_installer_hangs),
+        ("source", wipe_var),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_drift_is_seen_and_mended_by_one_up(job: MainJob, moved: str, drift: Callable[[MainJob], str]) -> None:
+    words = drift(job)
+    seen = job.refreshed()
+    assert RESOURCES[moved] in seen, seen
+    assert words in seen, seen
+    job.up()
+    job.settle()
+    assert job.quiet()
+    job.encode()
+    assert job.inside(INSTALLED).read_text() == job.stack.outputs_of("pulumi-python:dynamic/cdi:Spec")["text"]

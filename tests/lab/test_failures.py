@@ -1,0 +1,129 @@
+"""Test 10: each step fails with one error that names cause and remedy; once the cause is gone, the next `up` works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from lab import kubectl
+from tests.lab.conftest import MainJob
+
+pytestmark = pytest.mark.lab
+
+CTK = "/usr/local/bin/nvidia-ctk.real"
+
+
+def fails(job: MainJob, *flags: str) -> str:
+    """What a failing `up` says."""
+    done = job.stack.operation("up", "--refresh", "--skip-preview", *flags, check=False)
+    assert done.returncode, done.stdout
+    return " ".join((done.stdout + done.stderr).split())
+
+
+def restart(job: MainJob) -> None:
+    job.node.stop()
+    job.lab.start(print)
+    kubectl.wait_node_ready(job.lab, [job.node.name])
+
+
+@contextmanager
+def profile(job: MainJob, **changes: Any) -> Iterator[None]:
+    """Other pretended facts, from the next boot on."""
+    before = job.node.profile()
+    job.node.write_profile({**before, **changes})
+    try:
+        yield
+    finally:
+        job.node.write_profile(before)
+
+
+def recovers(job: MainJob) -> None:
+    job.up()
+    job.settle()
+    assert job.quiet()
+    job.encode()
+
+
+def test_the_machine_api_refuses_connections(job: MainJob) -> None:
+    job.node.stop()
+    try:
+        said = fails(job)
+    finally:
+        job.lab.start(print)
+        kubectl.wait_node_ready(job.lab, [job.node.name])
+    assert f"cannot connect to {job.node.endpoint}:50000" in said, said
+    assert "remedy: check that the node is up, that the address is right" in said
+    recovers(job)
+
+
+@pytest.mark.parametrize(
+    ("talosconfig", "words"),
+    [
+        ("talosconfig-stranger", ["the server did not accept the client certificate", "remedy: "]),
+        ("talosconfig-reader", ["os:admin", "os:reader", "remedy: "]),
+    ],
+    ids=["wrong certificate", "reader role"],
+)
+def test_credentials_that_do_not_do(job: MainJob, talosconfig: str, words: list[str]) -> None:
+    with job.configured(talosconfig=str(job.lab.paths.talos / talosconfig)):
+        said = fails(job)
+    for word in words:
+        assert word in said, said
+    assert job.quiet(), "something was changed half"
+
+
+def test_a_node_that_does_not_come_back_is_named_with_what_was_last_seen(job: MainJob) -> None:
+    with profile(job, boot_delay_s=600), job.configured(cdi={"runtime": "default"}, machine={"ready_timeout_s": 30}):
+        said = fails(job)
+        assert f"{job.node.name} was not ready within 30 s; last seen: " in said, said
+        assert f"remedy: talosctl -n {job.node.name} dmesg" in said
+        assert "nvidia-cdi-init" not in said.partition("error:")[2], "something was done on a node that is away"
+    restart(job)
+    recovers(job)
+
+
+def test_a_node_that_comes_back_on_the_old_boot_is_not_taken_for_rebooted(job: MainJob) -> None:
+    boot = job.boot_id()
+    with profile(job, boot_id=boot), job.configured(cdi={"runtime": "default"}, machine={"ready_timeout_s": 30}):
+        said = fails(job)
+    assert f"was not ready within 30 s; last seen: still on boot {boot}" in said, said
+    restart(job)
+    recovers(job)
+
+
+def test_a_generator_that_fails_says_why_at_once(job: MainJob) -> None:
+    job.node.hide(CTK)
+    restart(job)
+    job.inside("/var/cdi/nvidia.yaml").unlink()
+    try:
+        said = fails(job)
+    finally:
+        job.node.unhide(CTK)
+        restart(job)
+    assert "nvidia-cdi-generator" in said
+    assert "nvidia-ctk" in said, said
+    assert not job.inside("/var/cdi/nvidia.yaml").exists()
+    recovers(job)
+
+
+def test_a_driver_that_is_not_loaded_is_said_before_anything_is_generated(job: MainJob) -> None:
+    installed = job.node.profile()["extensions"]
+    without = [extension for extension in installed if not extension["name"].startswith("nonfree-kmod-nvidia")]
+    with profile(job, extensions=without):
+        restart(job)
+        said = fails(job)
+    assert "driver" in said, said
+    assert "remedy: " in said
+    restart(job)
+    recovers(job)
+
+
+def test_an_image_that_is_missing_is_named(job: MainJob) -> None:
+    job.inside("/var/cdi/nvidia.yaml").unlink()
+    with job.configured(cdi={"image": "lab.local/absent:1", "generator_deadline_s": 30}):
+        said = fails(job)
+    assert "lab.local/absent:1" in said, said
+    recovers(job)
