@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import ClassVar
 
 import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from typing_extensions import override
 
-from components.dynamic import DRIFT, NodeProvider, Props, moved, target, token, whole
+from components.dynamic import DRIFT, NodeProvider, Props, moved, run, target, token, whole
 from components.freshness import HOOK_REAL, strategy_on, unfit
 from talos_gpu.cdi import Strategy
 from talos_gpu.errors import TalosGpuError
@@ -59,16 +58,16 @@ class CdiSourceProvider(NodeProvider):
 
     @override
     def create(self, props: Props) -> CreateResult:
-        return CreateResult(f"{props['node']}-cdi-source", asyncio.run(self._judge(whole(props), {})))
+        return CreateResult(f"{props['node']}-cdi-source", run(self._judge(whole(props), {})))
 
     @override
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
-        return UpdateResult(asyncio.run(self._judge(whole(_news), whole(_olds))))
+        return UpdateResult(run(self._judge(whole(_news), whole(_olds))))
 
     @override
     def read(self, id_: str, props: Props) -> ReadResult:
         """Drift is why the generator has to run again; what was recorded stays."""
-        return ReadResult(id_, asyncio.run(self._drift(whole(props))))
+        return ReadResult(id_, run(self._drift(whole(props))))
 
     async def _drift(self, props: Props) -> Props:
         async with self._access.machine(target(props)) as client:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import ClassVar
@@ -12,7 +11,7 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from typing_extensions import override
 
 from components.cdi_source import strategy_of
-from components.dynamic import DRIFT, NodeProvider, Props, target, token, whole
+from components.dynamic import DRIFT, NodeProvider, Props, run, target, token, whole
 from components.freshness import unfit
 from talos_gpu.cdi import Strategy, facts, facts_file, patch
 from talos_gpu.errors import TalosGpuError
@@ -45,16 +44,16 @@ class CdiSpecProvider(NodeProvider):
 
     @override
     def create(self, props: Props) -> CreateResult:
-        return CreateResult(f"{props['node']}-cdi-spec", asyncio.run(self._patched(whole(props), {})))
+        return CreateResult(f"{props['node']}-cdi-spec", run(self._patched(whole(props), {})))
 
     @override
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
-        return UpdateResult(asyncio.run(self._patched(whole(_news), whole(_olds))))
+        return UpdateResult(run(self._patched(whole(_news), whole(_olds))))
 
     @override
     def read(self, id_: str, props: Props) -> ReadResult:
         """Outputs of the spec that lies there now; one that cannot be used is drift, and the old outputs stay."""
-        return ReadResult(id_, asyncio.run(self._now(whole(props))))
+        return ReadResult(id_, run(self._now(whole(props))))
 
     async def _patched(self, props: Props, olds: Props) -> Props:
         async with self._access.machine(target(props)) as client:

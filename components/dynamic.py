@@ -7,16 +7,22 @@ return every output; outputs resolve only where they are declared as None; read 
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Mapping
-from typing import Any, ClassVar
+import sys
+from collections.abc import Coroutine, Mapping
+from typing import Any, ClassVar, TypeVar
 
 from pulumi.dynamic import ConfigureRequest, DiffResult, ReadResult, ResourceProvider
 from typing_extensions import override
 
 from components.access import Access, Target
+from talos_gpu.errors import TalosGpuError
 
+T = TypeVar("T")
 Props = dict[str, Any]
+_FRAMES = 1000
+"""Frames of a traceback, as many as Python shows by itself."""
 DRIFT = "drift"
 """Output: what refresh found, a sentence each. A diff while it is not empty, so that the next `up` mends it."""
 
@@ -45,6 +51,20 @@ class NodeProvider(ResourceProvider):
     @override
     def delete(self, _id: str, _props: Props) -> None:
         """Nothing was made on the node; works with node and credentials gone."""
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run a provider's work to its end.
+
+    pulumi.dynamic answers every exception with its traceback; a failure of ours is told in its own words alone, a
+    defect with all of it.
+    """
+    sys.tracebacklimit = _FRAMES
+    try:
+        return asyncio.run(work)
+    except TalosGpuError:
+        sys.tracebacklimit = 0
+        raise
 
 
 def moved(keys: frozenset[str], olds: Mapping[str, Any], news: Mapping[str, Any]) -> frozenset[str]:

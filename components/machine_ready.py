@@ -11,7 +11,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from typing_extensions import override
 
-from components.dynamic import NodeProvider, Props, target, whole
+from components.dynamic import NodeProvider, Props, run, target, whole
 from components.machine_state import shown_facts, want_of
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.errors import ClusterRefused, ClusterUnreachable
@@ -45,16 +45,16 @@ class MachineReadyProvider(NodeProvider):
 
     @override
     def create(self, props: Props) -> CreateResult:
-        return CreateResult(f"{props['node']}-machine-ready", asyncio.run(self._wait(whole(props))))
+        return CreateResult(f"{props['node']}-machine-ready", run(self._wait(whole(props))))
 
     @override
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
-        return UpdateResult(asyncio.run(self._wait(whole(_news))))
+        return UpdateResult(run(self._wait(whole(_news))))
 
     @override
     def read(self, id_: str, props: Props) -> ReadResult:
         """The facts anew; the boot id stays, so that a restart alone is no change."""
-        return ReadResult(id_, asyncio.run(self._facts(whole(props))))
+        return ReadResult(id_, run(self._facts(whole(props))))
 
     async def _facts(self, props: Props) -> Props:
         async with self._access.machine(target(props)) as client:

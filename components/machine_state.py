@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -11,7 +10,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from typing_extensions import override
 
-from components.dynamic import DRIFT, NodeProvider, Props, moved, target, token, whole
+from components.dynamic import DRIFT, NodeProvider, Props, moved, run, target, token, whole
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.effective import effective_differences
@@ -72,12 +71,12 @@ class MachineStateProvider(NodeProvider):
 
     @override
     def create(self, props: Props) -> CreateResult:
-        outs = asyncio.run(self._look(whole(props), {}))
+        outs = run(self._look(whole(props), {}))
         return CreateResult(f"{props['node']}-machine-state", outs)
 
     @override
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
-        return UpdateResult(asyncio.run(self._look(whole(_news), whole(_olds))))
+        return UpdateResult(run(self._look(whole(_news), whole(_olds))))
 
     @override
     def delete(self, _id: str, _props: Props) -> None:
@@ -87,7 +86,7 @@ class MachineStateProvider(NodeProvider):
     @override
     def read(self, id_: str, props: Props) -> ReadResult:
         """Drift is what the effective state lacks; while a staged config waits for its boot there is none."""
-        return ReadResult(id_, asyncio.run(self._drift(whole(props))))
+        return ReadResult(id_, run(self._drift(whole(props))))
 
     async def _drift(self, props: Props) -> Props:
         async with self._access.machine(target(props)) as client:

@@ -5,7 +5,9 @@ TalosGpuError
 │   ├── SpecInvalid          containerd's CDI library would refuse it; holds every fault
 │   ├── HookPathUnknown      a hook runs a binary that the strategy does not know
 │   ├── PatchUnsafe          the text of a hook path cannot be replaced without touching anything else
-│   └── FactsUnclear         no single driver version, or a path that the facts file cannot carry
+│   ├── FactsUnclear         no single driver version, or a path that the facts file cannot carry
+│   ├── KindUnexpected       a spec of another vendor or class than was asked for
+│   └── SpecUnreadable       a file, folder or stream that gives no bytes of a spec, or takes none
 """
 
 from __future__ import annotations
@@ -91,3 +93,18 @@ class PatchUnsafe(CdiError):
 
 class FactsUnclear(CdiError):
     """The spec does not say clearly what it needs of the host."""
+
+
+class KindUnexpected(CdiError):
+    """The spec is not of the kind that was asked for."""
+
+    def __init__(self, kind: str, wanted: str) -> None:
+        super().__init__(
+            f"the spec is of kind {kind!r}, not {wanted}",
+            remedy="name the right file, or its kind with --kind",
+        )
+        self.kind = kind
+
+
+class SpecUnreadable(CdiError):
+    """No spec can be read from there, or written to it."""

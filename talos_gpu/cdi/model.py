@@ -65,7 +65,7 @@ class NetDevice:
 
 @dataclass(frozen=True, slots=True)
 class IntelRdt:
-    """Resource director settings (0.7.0; schemata and enable_monitoring 1.1.0)."""
+    """Resource director settings (0.7.0); 1.1.0 has schemata and enable_monitoring instead of enable_cmt and _mbm."""
 
     clos_id: str = ""
     l3_cache_schema: str = ""

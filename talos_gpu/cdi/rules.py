@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from talos_gpu.cdi.decode import Path
+from talos_gpu.cdi.decoder import Path
 from talos_gpu.cdi.model import ContainerEdits, DeviceNode, Hook, IntelRdt, Mount, NetDevice, Spec
 from talos_gpu.cdi.schema import Library
 

@@ -21,6 +21,12 @@ class Library(StrEnum):
     V1_1_0 = "1.1.0"
     """containerd 2.2 and later."""
 
+    @classmethod
+    def of_containerd(cls, version: str) -> Library:
+        """The release in a containerd of that version: `2.1.4`, `v2.2.0`."""
+        numbers = [int(part) for part in version.removeprefix("v").split("-")[0].split(".")[:2] if part.isdigit()]
+        return cls.V1_1_0 if numbers >= [2, 2] else cls.V1_0_1
+
 
 class Kind(Enum):
     """The Go type of a field."""
@@ -41,13 +47,13 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: where it goes in the model, its type, and the first library release that knows it."""
+    """One field: where it goes in the model, its type, and the library releases that know it."""
 
     name: str
     attribute: str
     kind: Kind
     of: type[Any] | None = None
-    since: Library = Library.V1_0_1
+    known_to: tuple[Library, ...] = tuple(Library)
 
 
 def _fields(*fields: Field) -> MappingProxyType[str, Field]:
@@ -56,7 +62,7 @@ def _fields(*fields: Field) -> MappingProxyType[str, Field]:
 
 _EDITS = Field("containerEdits", "container_edits", Kind.STRUCT, model.ContainerEdits)
 _ANNOTATIONS = Field("annotations", "annotations", Kind.STRING_MAP)
-_NEW = Library.V1_1_0
+_OLD, _NEW = (Library.V1_0_1,), (Library.V1_1_0,)
 
 FIELDS: MappingProxyType[type[Any], MappingProxyType[str, Field]] = MappingProxyType(
     {
@@ -71,7 +77,7 @@ FIELDS: MappingProxyType[type[Any], MappingProxyType[str, Field]] = MappingProxy
         model.ContainerEdits: _fields(
             Field("env", "env", Kind.STRINGS),
             Field("deviceNodes", "device_nodes", Kind.POINTERS, model.DeviceNode),
-            Field("netDevices", "net_devices", Kind.POINTERS, model.NetDevice, since=_NEW),
+            Field("netDevices", "net_devices", Kind.POINTERS, model.NetDevice, known_to=_NEW),
             Field("hooks", "hooks", Kind.POINTERS, model.Hook),
             Field("mounts", "mounts", Kind.POINTERS, model.Mount),
             Field("intelRdt", "intel_rdt", Kind.POINTER, model.IntelRdt),
@@ -108,10 +114,10 @@ FIELDS: MappingProxyType[type[Any], MappingProxyType[str, Field]] = MappingProxy
             Field("closID", "clos_id", Kind.STRING),
             Field("l3CacheSchema", "l3_cache_schema", Kind.STRING),
             Field("memBwSchema", "mem_bw_schema", Kind.STRING),
-            Field("enableCMT", "enable_cmt", Kind.BOOL),
-            Field("enableMBM", "enable_mbm", Kind.BOOL),
-            Field("schemata", "schemata", Kind.STRINGS, since=_NEW),
-            Field("enableMonitoring", "enable_monitoring", Kind.BOOL, since=_NEW),
+            Field("enableCMT", "enable_cmt", Kind.BOOL, known_to=_OLD),
+            Field("enableMBM", "enable_mbm", Kind.BOOL, known_to=_OLD),
+            Field("schemata", "schemata", Kind.STRINGS, known_to=_NEW),
+            Field("enableMonitoring", "enable_monitoring", Kind.BOOL, known_to=_NEW),
         ),
     }
 )
@@ -142,4 +148,9 @@ FOLDED: MappingProxyType[type[Any], MappingProxyType[str, Field]] = MappingProxy
 def find_field(cls: type[Any], key: str, library: Library) -> Field | None:
     """The field of `cls` that a key means to `library`, None where it knows none."""
     field = FIELDS[cls].get(key) or FOLDED[cls].get(fold(key))
-    return None if field is None or (field.since is Library.V1_1_0 and library is Library.V1_0_1) else field
+    return field if field is not None and library in field.known_to else None
+
+
+def names(cls: type[Any], library: Library) -> str:
+    """The names of the fields of `cls` that a library knows."""
+    return ", ".join(name for name, field in FIELDS[cls].items() if library in field.known_to)

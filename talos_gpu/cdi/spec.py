@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from talos_gpu.cdi.decode import Decoder, Path, render_path
+from talos_gpu.cdi.collector import collector_paused
+from talos_gpu.cdi.decoder import Decoder, Path, render_path
 from talos_gpu.cdi.errors import SpecFault, SpecInvalid
 from talos_gpu.cdi.model import Spec
 from talos_gpu.cdi.rules import check
@@ -10,6 +11,7 @@ from talos_gpu.cdi.schema import Library, fold
 from talos_gpu.cdi.tree import Alias, AnyNode, Mapping, Scalar, Sequence, Unreadable, compose
 
 
+@collector_paused
 def parse(text: str, *, library: Library = Library.V1_0_1) -> Spec:
     """The spec in a YAML or JSON text (the first document), as containerd's CDI library of that release loads it.
 
@@ -21,6 +23,7 @@ def parse(text: str, *, library: Library = Library.V1_0_1) -> Spec:
     return spec
 
 
+@collector_paused
 def faults(text: str, *, library: Library = Library.V1_0_1) -> list[SpecFault]:
     """Every reason why that release of the CDI library refuses the text, in the order of the text; [] if it doesn't."""
     return read(text, library)[2]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Mapping as MappingOf
 from typing import Any, NoReturn
 
 import yaml
@@ -21,50 +21,66 @@ DECODER = "sigs.k8s.io/yaml goyaml.v2/decode.go"
 _COLON_IN_FLOW = re.compile(r":[,?\[\]{}]")
 _TAG_IN_FLOW = re.compile(r"(?:&\S+\s+)?!\S*[,\[\]{}]")
 _ESCAPED_SLASH = re.compile(r"(?<!\\)(?:\\\\)*\\/")
+_MARKER = re.compile(r"^(?:---|\.\.\.)(?:\s|$)", re.MULTILINE)
+Place = tuple[int, int, int, int]
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-@dataclass(slots=True)
 class Node:
-    """A value and where it stands: `line` and `column` from 1, `start` and `end` as offsets in characters."""
+    """A value and where it stands: `line` and `column` from 1, `start` and `end` as offsets in characters.
 
-    line: int
-    column: int
-    start: int
-    end: int
-    tag: str | None
-    anchored: bool
+    Not a dataclass: a large spec has a million of them, and making the class costs as much as reading a small spec.
+    """
+
+    __slots__ = ("anchored", "column", "end", "line", "start", "tag")
+
+    def __init__(self, place: Place, tag: str | None, anchored: bool) -> None:
+        self.line, self.column, self.start, self.end = place
+        self.tag = tag
+        self.anchored = anchored
 
 
-@dataclass(slots=True)
 class Scalar(Node):
     """A scalar; `plain` says that its type follows from its text, `style` is YAML's indicator ('' for plain)."""
 
-    value: str
-    plain: bool
-    style: str
+    __slots__ = ("plain", "style", "value")
+
+    def __init__(self, place: Place, tag: str | None, anchored: bool, *, value: str, plain: bool, style: str) -> None:
+        super().__init__(place, tag, anchored)
+        self.value = value
+        self.plain = plain
+        self.style = style
 
 
-@dataclass(slots=True)
 class Sequence(Node):
     """A list."""
 
-    items: list[AnyNode] = field(default_factory=list)
+    __slots__ = ("items",)
+
+    def __init__(self, place: Place, tag: str | None, anchored: bool) -> None:
+        super().__init__(place, tag, anchored)
+        self.items: list[AnyNode] = []
 
 
-@dataclass(slots=True)
 class Mapping(Node):
     """A mapping, in the order of the text; keys may repeat and may be anything."""
 
-    items: list[tuple[AnyNode, AnyNode]] = field(default_factory=list)
+    __slots__ = ("items",)
+
+    def __init__(self, place: Place, tag: str | None, anchored: bool) -> None:
+        super().__init__(place, tag, anchored)
+        self.items: list[tuple[AnyNode, AnyNode]] = []
 
 
-@dataclass(slots=True)
 class Alias(Node):
     """A use of an anchor; `target` is what it stood for at that place."""
 
-    name: str
-    target: AnyNode
+    __slots__ = ("name", "target")
+
+    def __init__(self, place: Place, name: str, target: AnyNode) -> None:
+        super().__init__(place, None, False)
+        self.name = name
+        self.target = target
 
 
 AnyNode = Scalar | Sequence | Mapping | Alias
@@ -93,6 +109,55 @@ def compose(text: str) -> AnyNode | None:
         # the one error without a mark is the reader's; its position counts bytes
         reason = str(getattr(error, "reason", error))
         raise Unreadable(SpecFault(*_place(text, error), "", "yaml-syntax", reason, PARSER)) from error
+
+
+def same_but(root: AnyNode, changed: MappingOf[int, str], text: str) -> bool:
+    """Whether a text has the tree of another one, with other values of the scalars in `changed` (by `start`)."""
+    events = iter(yaml.parse(text, Loader=_Loader))
+    try:
+        while not isinstance(next(events), yaml.DocumentStartEvent):
+            pass
+        return _same(root, changed, events) and isinstance(next(events), yaml.DocumentEndEvent)
+    except yaml.YAMLError:
+        return False
+
+
+def _same(node: AnyNode, changed: MappingOf[int, str], events: Iterator[Any]) -> bool:
+    event = next(events)
+    if isinstance(node, Alias):
+        return isinstance(event, yaml.AliasEvent) and event.anchor == node.name
+    anchored = getattr(event, "anchor", None) is not None
+    if anchored != node.anchored or getattr(event, "tag", None) != node.tag:
+        return False
+    if isinstance(node, Scalar):
+        wanted = changed.get(node.start, node.value)
+        return isinstance(event, yaml.ScalarEvent) and (event.value, event.implicit[0]) == (wanted, node.plain)
+    if isinstance(node, Sequence):
+        inside = isinstance(event, yaml.SequenceStartEvent) and all(_same(item, changed, events) for item in node.items)
+        return inside and isinstance(next(events), yaml.SequenceEndEvent)
+    inside = isinstance(event, yaml.MappingStartEvent) and all(
+        _same(key, changed, events) and _same(value, changed, events) for key, value in node.items
+    )
+    return inside and isinstance(next(events), yaml.MappingEndEvent)
+
+
+def second_document(text: str) -> int:
+    """The line, from 1, where a second document starts, 0 if there is none."""
+    if _MARKER.search(text, 1) is None:
+        return 0
+    starts = 0
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            if isinstance(event, yaml.DocumentStartEvent):
+                starts += 1
+                if starts == 2:
+                    mark: Any = event.start_mark
+                    return int(mark.line) + 1
+    except yaml.MarkedYAMLError as error:
+        # what comes behind the first document need not be YAML
+        place: Any = error.problem_mark
+        return int(place.line) + 1 if starts == 1 and place is not None else 0
+    return 0
 
 
 def _place(text: str, error: yaml.YAMLError) -> tuple[int, int]:
@@ -129,7 +194,7 @@ class _Composer:
                 raise Unreadable(
                     SpecFault(*place[:2], "", "yaml-alias", f"unknown anchor '{event.anchor}' referenced", DECODER)
                 )
-            return Alias(*place, None, False, event.anchor, self.anchors[event.anchor])
+            return Alias(place, event.anchor, self.anchors[event.anchor])
         if depth > DEEPEST:
             raise Unreadable(SpecFault(*place[:2], "", "too-deep", f"nested deeper than {DEEPEST} levels", DECODER))
         name: str | None = getattr(event, "anchor", None)
@@ -141,18 +206,25 @@ class _Composer:
                 self._refuse(*place[:2], "'?', or ':' before a flow indicator, in a plain scalar of a flow collection")
             if event.style == '"' and "/" in event.value and _ESCAPED_SLASH.search(self.text[place[2] : place[3]]):
                 self._refuse(*place[:2], "found unknown escape character \\/")
-            scalar = Scalar(*place, event.tag, name is not None, event.value, event.implicit[0], event.style or "")
+            scalar = Scalar(
+                place,
+                event.tag,
+                name is not None,
+                value=event.value,
+                plain=event.implicit[0],
+                style=event.style or "",
+            )
             self._anchor(name, scalar)
             return scalar
         flow = bool(getattr(event, "flow_style", False))
         if isinstance(event, yaml.SequenceStartEvent):
-            sequence = Sequence(*place, tag, name is not None)
+            sequence = Sequence(place, tag, name is not None)
             self._anchor(name, sequence)
             for inner in self.events:
                 if isinstance(inner, yaml.SequenceEndEvent):
                     return sequence
                 sequence.items.append(self.node(inner, depth + 1, flow=flow))
-        mapping = Mapping(*place, tag, name is not None)
+        mapping = Mapping(place, tag, name is not None)
         self._anchor(name, mapping)
         for inner in self.events:
             if isinstance(inner, yaml.MappingEndEvent):

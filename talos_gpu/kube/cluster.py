@@ -41,16 +41,23 @@ class Cluster:
     """`async with Cluster(kubeconfig) as cluster: ...`.
 
     `kubeconfig` is a path (default: $KUBECONFIG, then ~/.kube/config); `timeout`, in seconds, holds for each request.
-    Entering raises KubeconfigInvalid, ClusterUnreachable or ClusterRefused, and so do the calls.
+    Entering raises KubeconfigInvalid, ClusterUnreachable or ClusterRefused, and so do the calls. With `connect` False
+    entering only reads the kubeconfig: that saves a round trip where the first call tells soon enough.
     """
 
     def __init__(
-        self, kubeconfig: str | Path | None = None, *, context: str | None = None, timeout: float = 10.0
+        self,
+        kubeconfig: str | Path | None = None,
+        *,
+        context: str | None = None,
+        timeout: float = 10.0,
+        connect: bool = True,
     ) -> None:
         chosen = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
         self._path = Path(chosen).expanduser()
         self._context = context
         self._timeout = timeout
+        self._connect = connect
         self._api: kr8s.asyncio.Api | None = None
 
     async def __aenter__(self) -> Self:
@@ -63,7 +70,12 @@ class Cluster:
                     warnings.filterwarnings("ignore", "Kubernetes version .* is not supported", UserWarning)
                     # An instance of our own, not kr8s's shared one: we close it, also when this fails half-way.
                     self._api = kr8s.asyncio.Api(kubeconfig=str(self._path), context=self._context, bypass_factory=True)
-                    await self._api
+                    if self._connect:
+                        await self._api
+                    else:
+                        await self._api.auth
+                        # first calls that run concurrently would each make a session, and all but one stay open
+                        await self._api._create_session()
         except Exception as error:
             await self._close()
             if isinstance(error, ValueError | KeyError | TypeError):
@@ -167,6 +179,56 @@ class Cluster:
             raise RuntimeError("Cluster is used outside of `async with`")
         return self._api
 
+    async def fetch(self, path: str, **params: str) -> dict[str, Any] | None:
+        """Return an object or a list by its path (`/apis/apps/v1/daemonsets`); None if it is not there."""
+        answer = await self._call("GET", path, f"reading {path}", params=params)
+        found: dict[str, Any] | None = None if answer.status_code == _NOT_FOUND else answer.json()
+        return found
+
+    async def log(self, namespace: str, name: str, tail_lines: int) -> str:
+        """Return the last lines of a pod's log, of its only or first container; "" without one."""
+        path = f"/api/v1/namespaces/{namespace}/pods/{name}/log"
+        answer = await self._call("GET", path, f"reading {path}", params={"tailLines": str(tail_lines)})
+        return "" if answer.status_code == _NOT_FOUND else answer.text
+
+    async def create(self, path: str, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Make an object in a collection (`/api/v1/namespaces/media/pods`) and return it as the server has it."""
+        what = f"creating in {path}"
+        answer = await self._call("POST", path, what, document=document)
+        if answer.status_code == _NOT_FOUND:
+            raise ClusterRefused(what, _NOT_FOUND, _message(answer))
+        made: dict[str, Any] = answer.json()
+        return made
+
+    async def delete(self, path: str, *, grace_seconds: int = 0) -> None:
+        """Delete an object; one that is not there is deleted."""
+        await self._call("DELETE", path, f"deleting {path}", document={"gracePeriodSeconds": grace_seconds})
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        document: Mapping[str, Any] | None = None,
+    ) -> httpx.Response:
+        """One request; an answer that is neither good nor 404 is raised as ClusterRefused.
+
+        Statuses are judged here: kr8s answers a 403 by making a new session, which concurrent calls would lose.
+        """
+        base, _, url = path.rpartition("/")
+        try:
+            async with self._opened.call_api(
+                method, base=base, version="", url=url, params=params, json=document, raise_for_status=False
+            ) as answer:
+                pass
+        except Exception as error:
+            raise self._failure(what, error) from None
+        if answer.is_error and answer.status_code != _NOT_FOUND:
+            raise ClusterRefused(what, answer.status_code, _message(answer))
+        return answer
+
     async def _get(self, url: str, namespace: str | None = None, **params: str) -> dict[str, Any] | None:
         """Return a core/v1 object or list; None if it is not there."""
         try:
@@ -193,6 +255,14 @@ class Cluster:
                 return ClusterUnreachable(str(self._path), str(error) or type(error).__name__)
             case _:
                 return error
+
+
+def _message(answer: httpx.Response) -> str:
+    """The API server's own words, where it gave a Status."""
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return answer.reason_phrase
 
 
 async def _finished(process: Exec) -> None:

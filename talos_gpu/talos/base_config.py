@@ -19,6 +19,7 @@ class BaseConfig:
     modules: tuple[str, ...]
     """Of v1alpha1 and of the newer documents."""
     udev_rules: tuple[str, ...]
+    """Those that count: of a UdevRulesConfig if there is one, and then v1alpha1's do not (1.14, container.go)."""
     node_labels: Mapping[str, str]
     sysctls: Mapping[str, str]
     files: tuple[tuple[str, str], ...]
@@ -57,14 +58,9 @@ class _Reader:
         old_fields = frozenset(
             field for field, entries in (("kernel.modules", modules), ("udev.rules", rules)) if entries
         )
-        for document in self._documents:
-            match document.get("kind"):
-                case "KernelModuleConfig":
-                    modules.append(str(document.get("name")))
-                case "UdevRulesConfig":
-                    rules += self._list(document, "rules", "UdevRulesConfig.")
-                case _:
-                    pass
+        modules += [str(document.get("name")) for document in self._of_kind("KernelModuleConfig")]
+        for document in self._of_kind("UdevRulesConfig"):
+            rules = self._list(document, "rules", "UdevRulesConfig.")
         return BaseConfig(
             modules=tuple(modules),
             udev_rules=tuple(str(rule) for rule in rules),
@@ -74,6 +70,9 @@ class _Reader:
             kinds=frozenset(str(document["kind"]) for document in self._documents if "kind" in document),
             old_fields=old_fields,
         )
+
+    def _of_kind(self, kind: str) -> list[dict[str, Any]]:
+        return [document for document in self._documents if document.get("kind") == kind]
 
     def _load(self, text: str) -> list[dict[str, Any]]:
         try:

@@ -15,10 +15,10 @@ from typing import Self, TypeVar
 import yaml
 from google.protobuf.empty_pb2 import Empty
 
-from talos_gpu.talos import failures
 from talos_gpu.talos.credentials import Credentials
 from talos_gpu.talos.messages import ApplyMode, ApplyResult, FileEntry, Resource, Service, Version
 from talos_gpu.talos.proto import common_pb2, machine_pb2, state_pb2
+from talos_gpu.talos.redaction import redact
 from talos_gpu.talos.transport import Method, Transport
 
 PORT = 50000
@@ -165,7 +165,7 @@ class MachineClient:
         answer = _only(reply.messages)
         return ApplyResult(
             mode=ApplyMode[machine_pb2.ApplyConfigurationRequest.Mode.Name(answer.mode)],
-            details=failures.redact(answer.mode_details),
+            details=redact(answer.mode_details),
             warnings=tuple(answer.warnings),
         )
 

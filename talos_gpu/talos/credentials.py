@@ -11,7 +11,7 @@ import binascii
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Never
 
@@ -25,6 +25,9 @@ from talos_gpu.talos.errors import CertificateExpired, TalosConfigInvalid
 
 # Talos writes its own PEM label for Ed25519 keys (siderolabs/crypto); the content is plain PKCS #8.
 _TALOS_KEY_LABEL = b"ED25519 PRIVATE KEY"
+
+EXPIRES_SOON = timedelta(days=30)
+"""Talos's own client certificates live a year, those of `talosctl config new` as long as asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,19 @@ class Credentials:
         moment = now or datetime.now(UTC)
         if not self.not_before <= moment <= self.not_after:
             raise CertificateExpired(self.context, self.not_before, self.not_after, moment)
+
+    def expiry_warning(self, now: datetime | None = None, *, within: timedelta = EXPIRES_SOON) -> str | None:
+        """Return a sentence if the client certificate expires within `within` from `now`, None if not.
+
+        One that has expired is no warning any more: `require_valid` refuses it.
+        """
+        left = self.not_after - (now or datetime.now(UTC))
+        if left > within:
+            return None
+        return (
+            f"the client certificate of talosconfig context {self.context!r} expires on "
+            f"{self.not_after:%Y-%m-%d %H:%M} UTC, in {max(left.days, 0)} days: make a new one with talosctl config new"
+        )
 
     @override
     def __reduce_ex__(self, protocol: object) -> Never:

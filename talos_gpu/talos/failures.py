@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 from dataclasses import dataclass
 
@@ -20,14 +19,11 @@ from talos_gpu.talos.errors import (
     Unreachable,
     Unsupported,
 )
+from talos_gpu.talos.redaction import redact
 
-_ROLES = ("os:reader", "os:operator", "os:admin")
+_ADMIN = "os:admin"
+_ROLES = ("os:reader", "os:operator", _ADMIN)
 _NO_SUCH_FILE = "no such file or directory"
-_SECRET_LINE = re.compile(
-    r"^([-+ ]?\s*(?:- )?\"?[\w.-]*(?:key|token|secret|password|auth|crt|ca)\"?\s*:\s*)\S.*$",
-    re.IGNORECASE | re.MULTILINE,
-)
-_LONG_BASE64 = re.compile(r"[A-Za-z0-9+/]{60,}={0,2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +41,6 @@ class Call:
     """Seconds, all attempts together."""
 
 
-def redact(text: str) -> str:
-    """Take what may be a secret out of a node's text: Talos puts diffs of the machine config into some answers."""
-    return _LONG_BASE64.sub("(redacted)", _SECRET_LINE.sub(r"\1(redacted)", text))
-
-
 def of_status(call: Call, status: Status, message: str) -> ApiError:
     """Return the error for a gRPC status, in the trailers or in-band."""
     detail = redact(message) or "no text with it"
@@ -60,8 +51,10 @@ def of_status(call: Call, status: Status, message: str) -> ApiError:
             return DeadlineExceeded(call.name, call.node, call.timeout)
         case Status.PERMISSION_DENIED if "no request forwarding" in message:
             return ForwardingRefused(call.name, call.node, call.endpoint)
-        case Status.PERMISSION_DENIED if not _has(call.roles, call.role):
-            return PermissionDenied(call.name, call.node, call.role, call.roles)
+        case Status.PERMISSION_DENIED if not _has(call.roles, _ADMIN):
+            # A role that may make the call is still denied what is sensitive (MachineConfigs): that takes os:admin.
+            needed = _ADMIN if _has(call.roles, call.role) else call.role
+            return PermissionDenied(call.name, call.node, needed, call.roles)
         case Status.NOT_FOUND:
             return NotFound(call.name, call.node, detail)
         case Status.UNIMPLEMENTED:

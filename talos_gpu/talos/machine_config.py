@@ -1,19 +1,23 @@
 """What a node's machine config must hold for the GPU, and which of it a base config lacks.
 
 Decided from the seed's config and from what was read in siderolabs/talos v1.11.1:
-- modules: the extension's modprobe conf blacklists them, so `machine.kernel.modules` must name them.
+- modules: the extension's modprobe conf blacklists them, so `machine.kernel.modules` must name them. Parameters that a
+  base gives one of them stay. The kernel takes `-` and `_` in a name for the same.
 - udev: only the two `drm` rules act. The seed's others match no node name (`nvidia`, `nvidia_uvm`) or nodes that
   nvidia-modprobe makes without udev, so they are not asked for; a base that has them keeps them.
-- files: the entry for the containerd part alone. Talos gives that file mode 0600 whatever the entry says, but omitted
-  permissions mean 0000 elsewhere, so they are said. The seed's two `.keep` files do harm or nothing.
-- strategic merge appends lists, so a patch holds only what the base lacks, and is made from the stored base, never from
-  the node's live config.
+- files: the entry for the containerd part alone, merged into the base's where there is one. Talos knows that file by
+  this very spelling of its path, does not boot with two entries for it (WriteUserFiles), and gives it mode 0600
+  whatever the entry says; omitted permissions mean 0000 elsewhere, so they are said. The seed's two `.keep` files do
+  harm or nothing.
+- what is added is made from the stored base, never from the node's live config.
+- 1.14 has documents for modules and udev rules and deprecates the v1alpha1 fields (not proven here): additions go where
+  the base has its own, else into documents. Modules of both count together; a UdevRulesConfig takes the place of
+  v1alpha1's rules (pkg/machinery/config/container/container.go).
 """
 
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,8 +26,10 @@ import yaml
 
 from talos_gpu.talos.base_config import BaseConfig
 from talos_gpu.talos.errors import MachineConfigConflict
-from talos_gpu.talos.part import PART_PATH, part_differences, part_toml
+from talos_gpu.talos.part import PART_PATH, part_toml
+from talos_gpu.talos.part_merge import merge_part
 from talos_gpu.talos.releases import Method, ReleaseFacts
+from talos_gpu.talos.udev import UdevRule, same_rule
 
 MODULES = ("nvidia", "nvidia_uvm", "nvidia_drm", "nvidia_modeset")
 UDEV_RULES = (
@@ -32,6 +38,8 @@ UDEV_RULES = (
 )
 LABEL = ("node.kubernetes.io/gpu-vendor", "nvidia")
 BPF_JIT_HARDEN = "net.core.bpf_jit_harden"
+NEW_KINDS = frozenset(("KernelModuleConfig", "UdevRulesConfig", "CRICustomizationConfig"))
+"""Documents of 1.14 that take the place of v1alpha1 fields used here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,8 @@ class GpuMachineConfig:
     sysctls: Mapping[str, str] = field(default_factory=dict)
     part: str | None = None
     """Text of the containerd part; None where the method needs none."""
+    documents: frozenset[str] = frozenset()
+    """Kinds of new documents that the release knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +62,11 @@ class Lacking:
     """What a base config lacks."""
 
     patches: tuple[str, ...]
-    """Strategic merge patches (YAML), to be applied to the base in order; empty if nothing is lacking."""
+    """Additions (YAML) for talos_gpu.talos.render, in order; empty if nothing is lacking."""
     items: tuple[str, ...]
     """The same in words, one thing an item."""
+    warnings: tuple[str, ...] = ()
+    """What of the base stays, but better would not."""
 
 
 def wanted(release: ReleaseFacts, method: Method, *, default_runtime: bool = False) -> GpuMachineConfig:
@@ -63,13 +75,15 @@ def wanted(release: ReleaseFacts, method: Method, *, default_runtime: bool = Fal
     `default_runtime` makes the NVIDIA runtime the one of every pod (method spec only).
     """
     release.require(method)
+    kinds = release.documents
     match method:
         case Method.SPEC:
-            return GpuMachineConfig(method, part=part_toml(release, default_runtime=default_runtime))
+            part = part_toml(release, default_runtime=default_runtime)
+            return GpuMachineConfig(method, part=part, documents=kinds)
         case Method.SYSCTL:
-            return GpuMachineConfig(method, sysctls={BPF_JIT_HARDEN: "1"})
+            return GpuMachineConfig(method, sysctls={BPF_JIT_HARDEN: "1"}, documents=kinds)
         case Method.JIT | Method.NATIVE:
-            return GpuMachineConfig(method)
+            return GpuMachineConfig(method, documents=kinds)
 
 
 def lacking(base: str, want: GpuMachineConfig) -> Lacking:
@@ -79,20 +93,37 @@ def lacking(base: str, want: GpuMachineConfig) -> Lacking:
     """
     config = BaseConfig.parse(base)
     comparison = _Comparison(config)
+    comparison.kinds(want.documents)
+    comparison.udev_documents()
+    modules, rules = comparison.modules(want.modules), comparison.udev_rules(want.udev_rules)
     machine: dict[str, Any] = {}
-    if modules := comparison.modules(want.modules):
+    documents: list[dict[str, Any]] = []
+    if modules and _in_documents("KernelModuleConfig", "kernel.modules", config, want):
+        documents += [{"apiVersion": "v1alpha1", "kind": "KernelModuleConfig", "name": name} for name in modules]
+    elif modules:
         machine["kernel"] = {"modules": [{"name": name} for name in modules]}
-    if rules := comparison.udev_rules(want.udev_rules):
+    if rules and _in_documents("UdevRulesConfig", "udev.rules", config, want):
+        documents.append({"apiVersion": "v1alpha1", "kind": "UdevRulesConfig", "rules": rules})
+    elif rules:
         machine["udev"] = {"rules": rules}
     if labels := comparison.pairs("nodeLabels", "node label", config.node_labels, want.node_labels):
         machine["nodeLabels"] = labels
     if sysctls := comparison.pairs("sysctls", "sysctl", config.sysctls, want.sysctls):
         machine["sysctls"] = sysctls
-    if want.part is not None and comparison.part(want.part):
-        machine["files"] = [{"content": want.part, "permissions": "0o600", "path": PART_PATH, "op": "create"}]
+    if entry := comparison.part(want.part):
+        machine["files"] = [entry]
     comparison.refuse()
-    patches = (yaml.dump({"machine": machine}, Dumper=_PatchDumper, sort_keys=False, width=120),) if machine else ()
-    return Lacking(patches=patches, items=tuple(comparison.items))
+    additions = [*([{"machine": machine}] if machine else []), *documents]
+    return Lacking(
+        patches=tuple(yaml.dump(item, Dumper=_PatchDumper, sort_keys=False, width=120) for item in additions),
+        items=tuple(comparison.items),
+        warnings=tuple(comparison.warnings),
+    )
+
+
+def _in_documents(kind: str, old_field: str, config: BaseConfig, want: GpuMachineConfig) -> bool:
+    """Whether an addition goes into a document: the release has it, and the base does not use the old field alone."""
+    return kind in want.documents and (kind in config.kinds or old_field not in config.old_fields)
 
 
 class _Comparison:
@@ -100,19 +131,40 @@ class _Comparison:
 
     def __init__(self, base: BaseConfig) -> None:
         self.items: list[str] = []
+        self.warnings: list[str] = []
         self._base = base
         self._conflicts: list[str] = []
         self._remedies: list[str] = []
 
+    def kinds(self, known: frozenset[str]) -> None:
+        """Refuse documents that only later releases have; the node would refuse the whole config."""
+        for kind in sorted((self._base.kinds & NEW_KINDS) - known):
+            self._conflict(
+                f"the base has a document of kind {kind}, which this Talos release does not know",
+                f"write what the {kind} says into the v1alpha1 document",
+            )
+
     def modules(self, wanted_modules: Sequence[str]) -> list[str]:
-        missing = [name for name in wanted_modules if name not in self._base.modules]
+        present = {name.replace("-", "_") for name in self._base.modules}
+        missing = [name for name in wanted_modules if name not in present]
         self.items += [f"kernel module {name}" for name in missing]
         return missing
 
+    def udev_documents(self) -> None:
+        """Say where one kind of udev rules hides the other."""
+        if "UdevRulesConfig" in self._base.kinds and "udev.rules" in self._base.old_fields:
+            self.warnings.append("machine.udev.rules is without effect: the UdevRulesConfig takes its place")
+
     def udev_rules(self, rules: Sequence[str]) -> list[str]:
-        present = {udev_key(rule) for rule in self._base.udev_rules}
-        missing = [rule for rule in rules if udev_key(rule) not in present]
-        self.items += [f"udev rule {rule}" for rule in missing]
+        missing = [rule for rule in rules if not same_rule(rule, self._base.udev_rules)]
+        for rule in missing:
+            self.items.append(f"udev rule {rule}")
+            for theirs in self._base.udev_rules:
+                if UdevRule.parse(theirs).contradicts(UdevRule.parse(rule)):
+                    self._conflict(
+                        f"udev rules: the base says {theirs.strip()}, the GPU needs {rule}",
+                        "give the base's udev rule the values that the GPU needs, or take it out",
+                    )
         return missing
 
     def pairs(self, key: str, what: str, have: Mapping[str, str], want: Mapping[str, str]) -> dict[str, str]:
@@ -128,22 +180,32 @@ class _Comparison:
                 )
         return missing
 
-    def part(self, want: str) -> bool:
-        """Whether the part is to be added."""
-        entries = [content for path, content in self._base.files if posixpath.normpath(path) == PART_PATH]
-        if not entries:
-            self.items.append(f"file {PART_PATH}")
-            return True
+    def part(self, want: str | None) -> dict[str, str] | None:
+        """Return the entry of machine.files to be added or changed, None if there is none."""
+        entries = [(path, content) for path, content in self._base.files if posixpath.normpath(path) == PART_PATH]
         if len(entries) > 1:
             self._conflict(
                 f"machine.files: {PART_PATH} is there {len(entries)} times, and Talos does not boot with more than one",
                 "make one entry of them in the base",
             )
-            return False
-        if differences := part_differences(want, entries[0]):
-            for difference in differences:
-                self._conflict(f"machine.files: {PART_PATH} of the base: {difference}", _PART_REMEDY)
-        return False
+        for path, _ in entries:
+            if path != PART_PATH:
+                self._conflict(
+                    f"machine.files: {path} is no spelling of {PART_PATH} that Talos knows, and it makes no file there",
+                    f"write {PART_PATH} in the base",
+                )
+        if want is None or len(entries) > 1:
+            return None
+        if not entries:
+            self.items.append(f"file {PART_PATH}")
+            return {"content": want, "permissions": "0o600", "path": PART_PATH, "op": "create"}
+        path, content = entries[0]
+        merged = merge_part(want, content)
+        for clash in merged.clashes:
+            self._conflict(f"machine.files: {PART_PATH} of the base: {clash}", _PART_REMEDY)
+        self.items += [f"file {PART_PATH}: {change}" for change in merged.changes]
+        self.warnings += [f"{PART_PATH}: {warning}" for warning in merged.warnings]
+        return {"path": path, "content": merged.text} if merged.changes else None
 
     def refuse(self) -> None:
         """Raise MachineConfigConflict if anything clashed."""
@@ -156,13 +218,9 @@ class _Comparison:
 
 
 _PART_REMEDY = (
-    f"Talos takes one entry for {PART_PATH}: write the wanted values into the base's entry, or take it out of the base"
+    f"one node has one {PART_PATH}, and these keys one value: write the wanted value into the base's entry, "
+    "or take the key out of it"
 )
-
-
-def udev_key(rule: str) -> str:
-    """Return the rule with its spaces in one form, so that two spellings of one rule compare equal."""
-    return ",".join(re.sub(r"\s+", " ", item).strip() for item in rule.strip().split(","))
 
 
 class _PatchDumper(yaml.SafeDumper):

@@ -78,8 +78,8 @@ def part_toml(release: ReleaseFacts, *, default_runtime: bool) -> str:
 def part_differences(want: str, have: str) -> list[str]:
     """Return what `have` lacks of `want`, a clause per key ("KEY is X, wanted Y"); both are TOML text.
 
-    More keys in `have` are no difference; an array must hold ours in our order, and in `cdi_spec_dirs` our folders must
-    be the last. Text that is no TOML is one difference.
+    More keys in `have` are no difference; an array must hold ours, in `cdi_spec_dirs` in our order and with our last
+    folder as the last. Text that is no TOML is one difference.
     """
     try:
         found = tomllib.loads(have)
@@ -129,24 +129,28 @@ def _differences(want: Mapping[str, Any], have: Mapping[str, Any], path: tuple[s
 
 
 def _union(key: str, wanted: Sequence[Any], found: Sequence[Any]) -> list[Any]:
-    """Theirs in their order, each once, and ours: behind them in our order where the last one wins."""
-    theirs = list({_identity(key, item): item for item in reversed(found)}.values())[::-1]
+    """Theirs as they are, ours after them; where the last one wins, ours are moved there unless they win already."""
     if key != _LAST_WINS:
         return [*found, *(item for item in wanted if item not in found)]
-    spelled = {_identity(key, item): item for item in theirs}
-    ours = [_identity(key, item) for item in wanted]
+    ours = [_identity(item) for item in wanted]
+    theirs = [_identity(item) for item in found]
+    rest = iter(theirs)
+    if all(folder in rest for folder in ours) and theirs[-1] == ours[-1]:
+        return list(found)
+    spelled = dict(zip(theirs, found, strict=True))
+    others = dict.fromkeys(folder for folder in theirs if folder not in ours)
     return [
-        *(item for item in theirs if _identity(key, item) not in ours),
-        *(spelled.get(identity, item) for identity, item in zip(ours, wanted, strict=True)),
+        *(spelled[folder] for folder in others),
+        *(spelled.get(folder, item) for folder, item in zip(ours, wanted, strict=True)),
     ]
 
 
-def _identity(key: str, item: object) -> object:
+def _identity(folder: object) -> object:
     """Of two spellings of one folder the same; on Talos /var/run is a link to /run."""
-    if key != _LAST_WINS or not isinstance(item, str):
-        return repr(item)
-    folder = posixpath.normpath(item)
-    return f"/var{folder}" if folder == "/run" or folder.startswith("/run/") else folder
+    if not isinstance(folder, str):
+        return repr(folder)
+    path = posixpath.normpath(folder)
+    return f"/var{path}" if path == "/run" or path.startswith("/run/") else path
 
 
 def _leaves(value: object, path: tuple[str, ...]) -> list[tuple[tuple[str, ...], object]]:

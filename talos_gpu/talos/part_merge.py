@@ -2,7 +2,7 @@
 
 tomllib reads; tomlkit writes, because it keeps comments, order and spelling. What it wrote is read again by tomllib
 and must be exactly the merged values: a form that tomlkit cannot edit (it has limits where one table is spread over
-the file) is written anew, without its comments, and that is said.
+the file) is written anew. Comments that are lost so are reported.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def merge_part(want: str, have: str) -> MergedPart:
     text = _edited(have, differences)
     if text is None or not _reads_as(text, expected):
         text = tomlkit.dumps(expected)
-        if "#" in have:
-            warnings = (*warnings, "its form could not be kept: it is written anew, without its comments")
+    if text.count("#") < have.count("#"):
+        warnings = (*warnings, "not all of its comments could be kept")
     return MergedPart(text, tuple(map(_change, differences)), (), warnings)
 
 
@@ -86,10 +86,24 @@ def _put(tables: MutableMapping[str, Any], difference: Difference) -> None:
             return
         tables = tables[parent]
     if isinstance(present := tables.get(key), Array) and isinstance(difference.merged, list):
-        present.clear()
-        present.extend(difference.merged)
+        _reorder(present, difference.merged)
     else:
         tables[key] = difference.merged
+
+
+def _reorder(present: Array, merged: Sequence[Any]) -> None:
+    """Make `present` hold `merged`; what can stay where it is keeps its comment."""
+    places: list[int] = []
+    for item in merged:
+        after = places[-1] + 1 if places else 0
+        place = next((index for index in range(after, len(present)) if present[index] == item), None)
+        if place is None:
+            break
+        places.append(place)
+    for index in reversed(range(len(present))):
+        if index not in places:
+            del present[index]
+    present.extend(merged[len(places) :])
 
 
 def _reads_as(text: str, expected: object) -> bool:
@@ -109,9 +123,16 @@ def _warnings(wanted: dict[str, Any], merged: dict[str, Any]) -> tuple[str, ...]
     found = []
     plugins = merged.get("plugins", {})
     if CRI_SECTION_2 in wanted["plugins"] and CRI_SECTION_1 in plugins:
-        found.append(f'plugins."{CRI_SECTION_1}" is containerd 1\'s section: this release\'s containerd does not read it')
-    for section in wanted["plugins"]:
-        folders = [posixpath.normpath(folder) for folder in plugins[section]["cdi_spec_dirs"] if isinstance(folder, str)]
+        found.append(
+            f"plugins.\"{CRI_SECTION_1}\" is containerd 1's section: this release's containerd does not read it"
+        )
+    for section, ours in wanted["plugins"].items():
+        default = plugins[section].get("containerd", {}).get("default_runtime_name", "runc")
+        if default != "runc" and "default_runtime_name" not in ours.get("containerd", {}):
+            found.append(f"default_runtime_name is {default!r}: every pod of the node goes through that runtime")
+        folders = [
+            posixpath.normpath(folder) for folder in plugins[section]["cdi_spec_dirs"] if isinstance(folder, str)
+        ]
         if SOURCE_DIR in folders:
             found.append(
                 f"cdi_spec_dirs has {SOURCE_DIR}, where the unpatched spec lies: it stays, behind "

@@ -6,8 +6,17 @@ Sources, by column:
   nvidia-cdi-hook; removed in c5480f9, v1.13.0).
 - containerd section and folders: siderolabs/talos hack/cri-plugin.part (>= 1.13: f2bae55b8) and containerd's own
   defaults (2.x: CDI on, ["/etc/cdi", "/var/run/cdi"]; 1.7: CDI off).
-- what reboots: siderolabs/talos CanApplyImmediate (<= 1.13: files and udev need one); 995bc30d5 dropped the reboot mode
-  from apply in 1.14.
+- what reboots: siderolabs/talos CanApplyImmediate (<= 1.13: files and udev need one; which fields exactly:
+  talos_gpu.talos.reboot); 995bc30d5 dropped the reboot mode from apply in 1.14.
+- files: siderolabs/talos WriteUserFiles (internal/app/machined/pkg/runtime/v1alpha1/v1alpha1_sequencer_tasks.go,
+  <= 1.13: at each boot; `create` outside of /var only for the containerd part, an exact path, once). From 1.14 on the
+  part is a resource of its own (CustomizationConfigController), and Talos restarts containerd for it.
+- udev: rules of v1alpha1 are read at boot (<= 1.13); 1.14 reloads udev and triggers the devices (UdevRulesController).
+- documents: siderolabs/talos pkg/machinery/config/types/runtime kernel_module.go, udev_rules.go and types/cri (1.14;
+  none of them in machinery v1.13.9).
+- generator flags: NVIDIA/nvidia-container-toolkit#735 (libcuda.so not found through ld.so.cache before 1.17.0).
+- extension names: siderolabs/extensions nvidia-gpu (a suffix -lts or -production from 1.8 on).
+- GPU generations by driver: talos_gpu.talos.drivers.
 - jit-cdi: nvidia-container-toolkit v1.17.8 internal/modifier/cdi.go; default mode from toolkit 1.18.
 
 `proven` is true only where the project has run it: 1.11 in its lab. The rest is read from those sources.
@@ -16,6 +25,7 @@ Sources, by column:
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,6 +33,7 @@ from typing_extensions import override
 
 from talos_gpu.cdi import Strategy
 from talos_gpu.talos.errors import MethodUnfit, UnknownRelease
+from talos_gpu.talos.messages import ApplyMode
 
 CRI_SECTION_2 = "io.containerd.cri.v1.runtime"
 """containerd 2.x's section of CRI runtime settings."""
@@ -71,6 +82,20 @@ class ReleaseFacts:
     """Applying `files` or `udev` in mode auto restarts the node; otherwise a restart must be asked for."""
     methods: tuple[Method, ...]
     """Those that work, the proposed one first."""
+    apply_modes: tuple[ApplyMode, ...]
+    """Those that ApplyConfiguration takes."""
+    part_at_boot: bool
+    """The containerd part is written at boot; otherwise Talos restarts containerd for a new one."""
+    udev_at_boot: bool
+    """udev rules are read at boot; otherwise Talos reloads udev."""
+    cdi_hook: str | None
+    """The hook binary that a generated spec must name on the host; None: nvidia-ctk itself, which the wrapper knows."""
+    generator_fallback: tuple[str, ...]
+    """Flags for `nvidia-ctk cdi generate` where it does not find libcuda.so without."""
+    extensions: Mapping[str, tuple[str, str]]
+    """By flavour (`lts`, `production`): the extensions of the kernel modules and of the toolkit."""
+    documents: frozenset[str]
+    """Kinds of documents that take the place of v1alpha1's kernel modules, udev rules and containerd part."""
     proven: bool
     sources: tuple[str, ...]
 
@@ -108,11 +133,29 @@ def _release(
         cdi_spec_dirs_default=("/run/cdi",) if native else ("/etc/cdi", "/var/run/cdi"),
         reboot_on_apply=minor != "1.14",
         methods=methods,
+        apply_modes=_MODES if minor == "1.14" else (*_MODES, ApplyMode.REBOOT),
+        part_at_boot=minor != "1.14",
+        udev_at_boot=minor != "1.14",
+        cdi_hook=_HOOKS[hook] if not native else "/usr/bin/nvidia-cdi-hook",
+        generator_fallback=_SEARCH if minor == "1.8" else (),
+        extensions=_SUFFIXED if minor != "1.7" else _UNSUFFIXED,
+        documents=_DOCUMENTS if minor == "1.14" else frozenset(),
         proven=proven,
         sources=(_EXTENSIONS.format(minor), *more),
     )
 
 
+_MODES = (ApplyMode.AUTO, ApplyMode.NO_REBOOT, ApplyMode.STAGED, ApplyMode.TRY)
+_HOOKS = {Strategy.REAL: "/usr/local/bin/nvidia-cdi-hook.real", Strategy.NONE: None}
+_SEARCH = ("--mode=nvml", "--library-search-path=/usr/local/glibc/usr/lib")
+_SUFFIXED = {
+    flavour: (f"siderolabs/nonfree-kmod-nvidia-{flavour}", f"siderolabs/nvidia-container-toolkit-{flavour}")
+    for flavour in ("lts", "production")
+}
+_UNSUFFIXED = dict.fromkeys(
+    ("lts", "production"), ("siderolabs/nonfree-kmod-nvidia", "siderolabs/nvidia-container-toolkit")
+)
+_DOCUMENTS = frozenset(("KernelModuleConfig", "UdevRulesConfig", "CRICustomizationConfig"))
 _PATCHED = (Method.SPEC, Method.SYSCTL)
 _PATCHED_JIT = (Method.JIT, Method.SPEC, Method.SYSCTL)
 _NATIVE = (Method.NATIVE,)

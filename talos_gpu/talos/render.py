@@ -18,8 +18,9 @@ import yaml
 
 from talos_gpu.talos.base_config import BaseConfig
 from talos_gpu.talos.errors import MachineConfigInvalid
-from talos_gpu.talos.yaml_edit import CannotEdit, Edits, step_of, written
-from talos_gpu.talos.yaml_nodes import Document, comparable, documents, is_null, places, written_out
+from talos_gpu.talos.yaml_edit import CannotEdit, Edits
+from talos_gpu.talos.yaml_nodes import Document, comparable, documents, entry_path, is_null, places, written_out
+from talos_gpu.talos.yaml_write import Style, written
 
 
 def render(base: str, patches: Sequence[str]) -> str:
@@ -45,7 +46,7 @@ def _with(text: str, addition: Document) -> str:
         if (document.kind, document.name) == (addition.kind, addition.name):
             return _merged(text, document, addition.root)
     ended = text if text.endswith("\n") else text + "\n"
-    return f"{ended}---\n{written(addition.root, 2)}"
+    return f"{ended}---\n{written(addition.root, Style())}"
 
 
 def _merged(text: str, document: Document, addition: yaml.MappingNode) -> str:
@@ -53,8 +54,8 @@ def _merged(text: str, document: Document, addition: yaml.MappingNode) -> str:
     if not isinstance(expected, yaml.MappingNode):
         raise TypeError("a document's root is a mapping")
     _merge(expected, addition, "")
-    step = step_of(document.root)
-    edits = Edits(text, step)
+    style = Style.of(document.root)
+    edits = Edits(text, style)
     try:
         edits.merge(document.root, addition)
         edited = edits.applied()
@@ -62,7 +63,7 @@ def _merged(text: str, document: Document, addition: yaml.MappingNode) -> str:
             return edited
     except CannotEdit:
         pass  # written anew below
-    return text[: document.start] + written(expected, step) + text[document.end :]
+    return text[: document.start] + written(expected, style) + text[document.end :]
 
 
 def _holds(edited: str, text: str, document: Document, expected: yaml.Node) -> bool:
@@ -72,9 +73,7 @@ def _holds(edited: str, text: str, document: Document, expected: yaml.Node) -> b
     except MachineConfigInvalid:
         return False
     before = documents(text)
-    wanted = [
-        comparable(expected if other.start == document.start else written_out(other.root)) for other in before
-    ]
+    wanted = [comparable(expected if other.start == document.start else written_out(other.root)) for other in before]
     return [comparable(written_out(other.root)) for other in after] == wanted
 
 
@@ -99,17 +98,11 @@ def _merge(into: yaml.MappingNode, addition: yaml.MappingNode, path: str) -> Non
 
 
 def _extend(present: yaml.SequenceNode, value: yaml.SequenceNode, here: str) -> None:
-    entries = {_entry(item): item for item in present.value}
+    entries = {entry_path(item): item for item in present.value}
     for item in value.value:
-        known = entries.get(_entry(item)) if here == "machine.files" else None
+        known = entries.get(entry_path(item)) if here == "machine.files" else None
         if isinstance(known, yaml.MappingNode) and isinstance(item, yaml.MappingNode):
             _merge(known, item, here)
         else:
             present.value.append(item)
     present.flow_style = False
-
-
-def _entry(item: yaml.Node) -> str:
-    if not isinstance(item, yaml.MappingNode) or "path" not in (where := places(item)):
-        return ""
-    return str(item.value[where["path"]][1].value)

@@ -6,12 +6,12 @@ alias, or stands in an unusual form), CannotEdit is raised, and the caller write
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 
 import yaml
 
-from talos_gpu.talos.yaml_nodes import comparable, is_null, places
+from talos_gpu.talos.yaml_nodes import comparable, entry_path, is_null, places
+from talos_gpu.talos.yaml_write import Style, in_flow, shifted, written
 
 
 class CannotEdit(Exception):
@@ -23,16 +23,16 @@ class Edits:
     """Edits of `text`, gathered by `merge` and applied together."""
 
     text: str
-    step: int
-    """Columns of one level of indentation."""
+    style: Style
     _edits: list[tuple[int, int, str]] = field(default_factory=list)
 
     def applied(self) -> str:
         """Return the text with all edits; of two at one place the one that was gathered first comes first."""
-        text = self.text
-        for start, end, new in sorted(reversed(self._edits), key=lambda edit: (edit[0], edit[1]), reverse=True):
-            text = text[:start] + new + text[end:]
-        return text
+        done, pieces = 0, []
+        for start, end, new in sorted(self._edits, key=lambda edit: (edit[0], edit[1])):
+            pieces += [self.text[done:start], new]
+            done = end
+        return "".join([*pieces, self.text[done:]])
 
     def merge(self, into: yaml.MappingNode, addition: yaml.MappingNode) -> None:
         """Gather the edits that merge `addition` into the mapping `into` of the text."""
@@ -58,17 +58,17 @@ class Edits:
         last_key, last = into.value[-1]
         self._own(last_key, last)
         if into.flow_style:
-            flow = _emitted(yaml.MappingNode(into.tag, pairs, flow_style=True), self.step, flow=True)
-            self._insert(self._flow_end(last_key, last), f", {flow[1:-1]}")
+            flow = in_flow(yaml.MappingNode(into.tag, pairs))
+            self._insert(max(last_key.end_mark.index, last.end_mark.index), f", {flow[1:-1]}")
             return
-        block = _emitted(yaml.MappingNode(into.tag, pairs, flow_style=False), self.step)
-        self._add_lines(self._end(last), _shifted(block, into.value[0][0].start_mark.column))
+        block = written(yaml.MappingNode(into.tag, pairs, flow_style=False), self.style)
+        self._add_lines(self._end(last), shifted(block, into.value[0][0].start_mark.column))
 
     def _extend(self, present: yaml.SequenceNode, value: yaml.SequenceNode) -> None:
-        by_path = {path: item for item in present.value if (path := _path(item))}
+        by_path = {path: item for item in present.value if (path := entry_path(item))}
         fresh = []
         for item in value.value:
-            known = by_path.get(_path(item) or "")
+            known = by_path.get(entry_path(item))
             if isinstance(known, yaml.MappingNode) and isinstance(item, yaml.MappingNode):
                 if known.start_mark.index < present.start_mark.index:
                     raise CannotEdit
@@ -81,13 +81,13 @@ class Edits:
         if last.start_mark.index < present.start_mark.index:
             raise CannotEdit
         if present.flow_style:
-            flow = _emitted(yaml.SequenceNode(present.tag, fresh, flow_style=True), self.step, flow=True)
+            flow = in_flow(yaml.SequenceNode(present.tag, fresh))
             self._insert(last.end_mark.index, f", {flow[1:-1]}")
             return
         if self.text[present.start_mark.index] != "-":
             raise CannotEdit
-        block = _emitted(yaml.SequenceNode(present.tag, fresh, flow_style=False), self.step)
-        self._add_lines(self._end(last), _shifted(block, present.start_mark.column))
+        block = written(yaml.SequenceNode(present.tag, fresh, flow_style=False), self.style)
+        self._add_lines(self._end(last), shifted(block, present.start_mark.column))
 
     def _fill(self, into: yaml.MappingNode, key: yaml.Node, present: yaml.Node, value: yaml.Node) -> None:
         """Put `value` where nothing, null or an empty collection stands."""
@@ -98,8 +98,8 @@ class Edits:
         while start < end and self.text[start - 1] == " ":
             start -= 1
         self._edits.append((start, end, ""))
-        block = _emitted(value, self.step)
-        self._add_lines(self._line_end(end), _shifted(block, key.start_mark.column + self.step))
+        block = written(value, self.style)
+        self._add_lines(self._line_end(end), shifted(block, key.start_mark.column + self.style.step))
 
     def _replace(self, into: yaml.MappingNode, key: yaml.Node, present: yaml.Node, value: yaml.Node) -> None:
         start, end = present.start_mark.index, present.end_mark.index
@@ -109,11 +109,18 @@ class Edits:
         rest = "" if is_block else self.text[end : self._line_end(end)].strip()
         if into.flow_style or rest:
             space = "" if self.text[start - 1].isspace() else " "
-            self._edits.append((start, end, space + _emitted(value, self.step, flow=True)))
+            self._edits.append((start, end, space + in_flow(value)))
             return
-        pair = _emitted(yaml.MappingNode(into.tag, [(key, value)], flow_style=False), self.step)
-        shifted = _shifted(pair, key.start_mark.column).lstrip(" ")
-        self._edits.append((key.start_mark.index, end, shifted if is_block else shifted.removesuffix("\n")))
+        style = self._block_style(key, start, end) if is_block else self.style
+        pair = written(yaml.MappingNode(into.tag, [(key, value)], flow_style=False), style)
+        lines = shifted(pair, key.start_mark.column).lstrip(" ")
+        self._edits.append((key.start_mark.index, end, lines if is_block else lines.removesuffix("\n")))
+
+    def _block_style(self, key: yaml.Node, start: int, end: int) -> Style:
+        """The columns that a block scalar's text is indented by, so that its lines stay where they are."""
+        content = next((line for line in self.text[start:end].splitlines()[1:] if line.strip()), "")
+        columns = len(content) - len(content.lstrip(" ")) - key.start_mark.column
+        return Style(columns) if 2 <= columns <= 9 else self.style
 
     def _own(self, key: yaml.Node, value: yaml.Node) -> None:
         """Refuse a value that stands elsewhere in the text, behind an anchor."""
@@ -134,9 +141,6 @@ class Edits:
             return int(node.end_mark.index)
         return self._line_end(node.end_mark.index)
 
-    def _flow_end(self, key: yaml.Node, value: yaml.Node) -> int:
-        return int(max(key.end_mark.index, value.end_mark.index))
-
     def _line_end(self, index: int) -> int:
         newline = self.text.find("\n", index)
         return len(self.text) if newline < 0 else newline + 1
@@ -147,51 +151,3 @@ class Edits:
 
     def _insert(self, index: int, new: str) -> None:
         self._edits.append((index, index, new))
-
-
-def step_of(root: yaml.MappingNode) -> int:
-    """Return how many columns a level of the document is indented: as its first nested mapping, else 2."""
-    for key, value in root.value:
-        if isinstance(value, yaml.MappingNode) and not value.flow_style and value.value:
-            step = value.value[0][0].start_mark.column - key.start_mark.column
-            return step if 2 <= step <= 8 else 2
-    return 2
-
-
-def written(node: yaml.Node, step: int) -> str:
-    """Return the node's text, written anew."""
-    return _emitted(node, step)
-
-
-def _path(item: yaml.Node) -> str:
-    """The path of an entry of machine.files; "" for anything else."""
-    if isinstance(item, yaml.MappingNode) and "path" in (where := places(item)):
-        value = item.value[where["path"]][1]
-        return str(value.value) if isinstance(value, yaml.ScalarNode) else ""
-    return ""
-
-
-def _emitted(node: yaml.Node, step: int, *, flow: bool = False) -> str:
-    if flow:
-        text = yaml.serialize(_flow(node), Dumper=_Indented, width=sys.maxsize, allow_unicode=True)
-        return text.removesuffix("\n").removesuffix("\n...")
-    return yaml.serialize(node, Dumper=_Indented, indent=step, width=sys.maxsize, allow_unicode=True)
-
-
-def _flow(node: yaml.Node) -> yaml.Node:
-    """The node in flow form, which has no block scalars."""
-    match node:
-        case yaml.MappingNode():
-            return yaml.MappingNode(node.tag, [(_flow(k), _flow(v)) for k, v in node.value], flow_style=True)
-        case yaml.SequenceNode():
-            return yaml.SequenceNode(node.tag, [_flow(item) for item in node.value], flow_style=True)
-        case _:
-            return yaml.ScalarNode(node.tag, node.value, style='"' if "\n" in node.value else node.style)
-
-
-def _shifted(block: str, columns: int) -> str:
-    return "".join(" " * columns + line if line.strip() else line for line in block.splitlines(keepends=True))
-
-
-class _Indented(yaml.SafeDumper):
-    """Writes nodes as they are."""

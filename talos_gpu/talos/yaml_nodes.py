@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 from yaml.constructor import ConstructorError, SafeConstructor
 
 from talos_gpu.talos.errors import MachineConfigInvalid
 
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's where PyYAML was built with it: ten times as fast, with the same positions."""
 NULL = "tag:yaml.org,2002:null"
 _MERGE = "tag:yaml.org,2002:merge"
-_TEXT = "tag:yaml.org,2002:str"
 _MOST_NODES = 200_000
 """Aliases written out; a machine config has some hundred nodes."""
 
@@ -42,8 +44,8 @@ def documents(text: str) -> list[Document]:
     Raises MachineConfigInvalid, without quoting the text, if it is not YAML or a document is no mapping.
     """
     try:
-        events = list(yaml.parse(text, Loader=yaml.SafeLoader))
-        roots = list(yaml.compose_all(text, Loader=yaml.SafeLoader))
+        events = list(yaml.parse(text, Loader=_Loader))
+        roots = list(yaml.compose_all(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise MachineConfigInvalid([f"{where}not YAML ({error.context or 'syntax'})"]) from None
@@ -99,17 +101,23 @@ def places(node: yaml.MappingNode) -> dict[str, int]:
 
 def duplicates(node: yaml.Node) -> Iterator[tuple[int, str]]:
     """Yield (line, key) of each key that its mapping has already; Talos's loader refuses such a text."""
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from duplicates(item)
-    elif isinstance(node, yaml.MappingNode):
+    visited: set[int] = set()
+    nodes = [node]
+    while nodes:
+        node = nodes.pop()
+        if id(node) in visited or not isinstance(node, yaml.CollectionNode):
+            continue
+        visited.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+            continue
         seen: set[str] = set()
         for key, value in node.value:
-            name = comparable_key(key)
+            name = str(key.value) if isinstance(key, yaml.ScalarNode) else str(id(key))
             if name in seen and key.tag != _MERGE:
                 yield key.start_mark.line + 1, name
             seen.add(name)
-            yield from duplicates(value)
+            nodes.append(value)
 
 
 def texts(node: yaml.Node) -> object:
@@ -130,9 +138,9 @@ def is_null(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == NULL
 
 
-def text_node(text: str) -> yaml.ScalarNode:
-    """Return a string; of several lines it is written as a block, as a person would."""
-    return yaml.ScalarNode(_TEXT, text, style="|" if "\n" in text else None)
+def entry_path(entry: yaml.Node) -> str:
+    """Return the `path` of an entry of machine.files; "" for anything else."""
+    return _scalar(entry, "path") if isinstance(entry, yaml.MappingNode) else ""
 
 
 def _copy(node: yaml.Node, budget: Iterator[int]) -> yaml.Node:

@@ -6,11 +6,13 @@ import copy
 import json
 import random
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
 
-VERSIONS = ("0.3.0", "0.4.0", "0.5.0", "0.6.0", "0.7.0", "0.8.0", "1.0.0", "v1.0.0", "1.1.0", "0.2.0", "1.0", "", "9")
+from tests.cdi.mutate_words import NAMES, VERSIONS, WORDS, WRITTEN
+
 BASE: dict[str, Any] = {
     "cdiVersion": "1.0.0",
     "kind": "nvidia.com/gpu",
@@ -53,136 +55,57 @@ BASE: dict[str, Any] = {
             "closID": "c",
             "l3CacheSchema": "L3:0=f",
             "memBwSchema": "MB:0=1",
-            "enableCMT": True,
-            "enableMBM": False,
         },
     },
 }
-# plain scalars as they are written, whatever type YAML makes of them
-WRITTEN = (
-    *[
-        "null",
-        "~",
-        "''",
-        '""',
-        "true",
-        "no",
-        "y",
-        "Y",
-        "on",
-        "off",
-        "0",
-        "1",
-        "-1",
-        "+5",
-        "08",
-        "0o7",
-        "0644",
-        "0x1F",
-        "0b11",
-        "0b-1",
-        "1_000",
-        "1.0",
-        "1.10",
-        "1.5",
-        "1e3",
-        "1E400",
-        ".5",
-    ],
-    *[
-        ".inf",
-        "-.inf",
-        ".nan",
-        "4294967295",
-        "4294967296",
-        "9223372036854775807",
-        "9223372036854775808",
-        "18446744073709551615",
-    ],
-    *[
-        "18446744073709551616",
-        "-0",
-        "-0.0",
-        "2001-01-01",
-        "1e21",
-        "123456789.5",
-        "1.0e-7",
-        "<<",
-        "[]",
-        "{}",
-        "[a]",
-        "a=b",
-        "=b",
-        "a.",
-        "/a",
-        ".",
-        "..",
-        "a/b",
-    ],
-    *["prestart", "poststop", "c", "p", "z", "rwm", "rx"],
-    *("!!str 12", "!!int 12", "!!int x", "!!float 3", "!!bool yes", "!!null ''", "!!binary YT1i", "!!binary ?"),
-    *("!x 12", "{a: b}"),
-)
-NAMES = (
-    *[
-        "name",
-        "Name",
-        "NAME",
-        "path",
-        "kind",
-        "Kind",
-        "env",
-        "foo",
-        "hostPath",
-        "hostpath",
-        "devices",
-        "timeout",
-        "y",
-        "1",
-    ],
-)
-WORDS = (
-    *[
-        "0",
-        "a",
-        "gpu0",
-        "GPU-1:2",
-        "a_b.c-d",
-        "é",
-        "-a",
-        "a-",
-        "A=b=c",
-        "A",
-        "=",
-        "all",
-        "1",
-        "nvidia.com/gpu",
-        "nvidia.com/g",
-        "n/gpu",
-        "a.b/c.d",
-        "1a/bb",
-        "aa/bb/cc",
-    ],
-    *("/", "no", "a b", "x" * 70),
-)
+# what only one of the two releases knows
+OLD: dict[str, Any] = {"intelRdt": {"closID": "c", "enableCMT": True, "enableMBM": False}}
+NEW: dict[str, Any] = {
+    "netDevices": [{"hostInterfaceName": "eno1", "name": "eth0"}, {"hostInterfaceName": "eno2", "name": "eth1"}],
+    "intelRdt": {"closID": "/", "schemata": ["L3:0=f"], "enableMonitoring": True},
+}
 
 
 class Mutator:
-    """Makes one text of a seed."""
+    """Makes one text of a seed, or of another source of chance; `seeds` are parsed specs to start from now and then."""
 
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
+    def __init__(self, seed: int | random.Random, seeds: Sequence[Any] = ()) -> None:
+        self.random = random.Random(seed) if isinstance(seed, int) else seed
+        self.seeds = seeds
         self.written: dict[str, str] = {}
+
+    def data(self) -> bytes:
+        """The text in bytes, now and then in UTF-16 or with junk in them."""
+        text, pick = self.text(), self.random
+        match pick.randrange(60):
+            case 0:
+                return ("\ufeff" + text).encode(pick.choice(("utf-16-le", "utf-16-be")))
+            case 1:
+                data = text.encode()
+                at = pick.randrange(len(data) + 1)
+                return data[:at] + pick.choice((b"\xff", b"\xc3\x28", b"\0", b"\xed\xa0\x80", b"\x1b\x9b")) + data[at:]
+            case 2:
+                return pick.randbytes(pick.randrange(200))
+            case _:
+                return text.encode()
 
     def text(self) -> str:
         spec = copy.deepcopy(BASE)
+        if self.seeds and self.random.random() < 0.1:
+            spec = copy.deepcopy(self.random.choice(self.seeds))
+        elif self.random.random() < 0.15:
+            spec["cdiVersion"] = "1.1.0"
+            place = self.random.choice((spec, spec["devices"][1]))
+            place["containerEdits"].update(copy.deepcopy(NEW))
+        elif self.random.random() < 0.1:
+            spec["containerEdits"].update(copy.deepcopy(OLD))
         self._prune(spec)
-        for _ in range(self.random.choice((0, 0, 1, 1, 1, 2))):
+        for _ in range(self.random.choice((0, 0, 0, 1, 1, 1, 2))):
             self._change(spec)
         text = self._dump(spec)
         for token, written in self.written.items():
             text = re.sub(rf"[\"']?{token}[\"']?", written.replace("\\", "\\\\"), text)
-        if self.random.random() < 0.25:
+        if self.random.random() < 0.2:
             text = self._edit(text)
         return text
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from talos_gpu.cdi import HookPathUnknown, PatchUnsafe, SpecInvalid, Strategy, parse, patch
+from talos_gpu.cdi import CdiError, HookPathUnknown, PatchUnsafe, SpecInvalid, Strategy, diff, parse, patch
+from talos_gpu.cdi.tree import compose, same_but
+from tests.cdi.mutate import Mutator
 
 WRAPPER = "/usr/local/bin/nvidia-cdi-hook"
 REAL = "/usr/local/bin/nvidia-cdi-hook.real"
@@ -119,6 +124,40 @@ def test_nvidia_ctk_needs_no_patch_and_accepts_nothing_else(fixtures: Path, real
 
 def test_none_takes_any_valid_spec_as_it_is(real_spec: str) -> None:
     assert patch(real_spec, Strategy.NONE).text == real_spec
+
+
+def test_another_tree_than_the_sources_is_seen(real_spec: str) -> None:
+    root = compose(real_spec)
+    assert root is not None
+    assert same_but(root, {}, real_spec)
+    for old, new in (
+        ("kind: nvidia.com/gpu", "kind: nvidia.com/gp"),
+        ("kind: nvidia.com/gpu", "kind: 'nvidia.com/gpu'"),
+        ("kind: nvidia.com/gpu", "kind: [nvidia.com/gpu]"),
+        ("kind: nvidia.com/gpu", "kind: &a nvidia.com/gpu"),
+        ("kind: nvidia.com/gpu", "kind: !!str nvidia.com/gpu"),
+        ("kind: nvidia.com/gpu", "kind: nvidia.com/gpu\nmore: 1"),
+        ("kind: nvidia.com/gpu", "}"),
+    ):
+        assert not same_but(root, {}, real_spec.replace(old, new)), new
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(chance=st.randoms(use_true_random=False), strategy=st.sampled_from(Strategy))
+def test_any_spec_is_refused_or_patched_once_and_nowhere_else(chance: random.Random, strategy: Strategy) -> None:
+    text = Mutator(chance).text()
+    try:
+        once = patch(text, strategy)
+    except CdiError:
+        return
+    assert patch(once.text, strategy).text == once.text
+    assert len(once.text) - len(text) == once.replaced * len(".real")
+    before, after = parse(text), parse(once.text)
+    assert [hook.path for hook in after.hooks()] == [
+        strategy.replaces.get(hook.path, hook.path) for hook in before.hooks()
+    ]
+    changes = {(change.place.element, change.place.field) for change in diff(text, once.text)}
+    assert changes <= {("hook", "path")}
 
 
 def test_an_invalid_spec_is_not_patched(real_spec: str) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
+import functools
 import json
+import logging
 import runpy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pulumi
 import yaml
 from pulumi.runtime import mocks, rpc, settings
 from pulumi.runtime.proto import resource_pb2
-from pulumi.runtime.stack import run_pulumi_func, wait_for_rpcs
 from typing_extensions import override
 
 PROJECT = Path(__file__).parents[2]
@@ -29,6 +32,7 @@ SPEC = {
     "driver_version": "535.247.01",
     "facts_file": "facts",
     "strategy": "real",
+    "install_token": "",
 }
 OUTPUTS: Mapping[str, Mapping[str, Any]] = {
     "pulumi-python:dynamic/talos:MachineState": {
@@ -79,8 +83,8 @@ class Registered:
 class Run:
     """What one run of the program registered, in order."""
 
-    def __init__(self, resources: list[Registered], exports: Mapping[str, Any]) -> None:
-        self.resources, self.exports = resources, exports
+    def __init__(self, resources: list[Registered], exports: Mapping[str, Any], log: Sequence[str]) -> None:
+        self.resources, self.exports, self.log = resources, exports, log
 
     def one(self, kind: str) -> Registered:
         """The only resource of a kind, such as `Job`."""
@@ -96,6 +100,18 @@ class Run:
         return {urn.split("::")[2].rpartition("$")[2].rpartition(":")[2] for urn in self.one(kind).request.dependencies}
 
 
+@contextlib.contextmanager
+def _loop_of_this_thread() -> Iterator[None]:
+    """The mock monitor makes a loop in each worker thread that has none, and never closes it."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        yield
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
+
+
 class _Monitor(mocks.MockMonitor):
     def __init__(self, given: mocks.Mocks) -> None:
         super().__init__(given)
@@ -104,7 +120,8 @@ class _Monitor(mocks.MockMonitor):
 
     @override
     def RegisterResource(self, request: Any) -> Any:
-        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        with _loop_of_this_thread():
+            answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         if request.type != "pulumi:pulumi:Stack":
             kept = rpc.deserialize_properties(request.object, keep_unknowns=True)
             secrets = frozenset(key for key, value in kept.items() if rpc.is_rpc_secret(value))
@@ -123,15 +140,16 @@ class _Monitor(mocks.MockMonitor):
 
 
 class _Mocks(mocks.Mocks):
-    def __init__(self, answers: Mapping[str, Mapping[str, Any]]) -> None:
-        self._answers = answers
+    def __init__(self, answers: Mapping[str, Mapping[str, Any]], *, preview: bool) -> None:
+        self._answers, self._preview = answers, preview
 
     @override
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         state = {**args.inputs, **self._answers.get(args.typ, {})}
         if args.typ == "kubernetes:batch/v1:Job":
-            state = {**state, "metadata": {**state["metadata"], "uid": "job-uid"}}
-        return f"{args.name}-id", state
+            uid = rpc.UNKNOWN if self._preview else "job-uid"
+            state = {**state, "metadata": {**state["metadata"], "uid": uid}}
+        return None if self._preview else f"{args.name}-id", state
 
     @override
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
@@ -154,24 +172,68 @@ def run_program(
     config: Mapping[str, str],
     *,
     preview: bool = False,
+    secret: Sequence[str] = (),
     program: Callable[[], Any] | None = None,
     answers: Mapping[str, Mapping[str, Any]] = OUTPUTS,
     stack: str = "test",
 ) -> Run:
-    """Run the whole program (or `program`) on a mock engine and return what it registered; its errors are raised."""
+    """Run the whole program (or `program`) on a mock engine and return what it registered; its errors are raised.
+
+    A preview answers as one of a first create does: outputs that no input gives are not known. `secret` names the
+    configuration keys that are secret.
+    """
+    work = functools.partial(
+        _run, config, preview=preview, secret=secret, program=program or _main, answers=answers, stack=stack
+    )
+    return contextvars.copy_context().run(work)
+
+
+def _main() -> None:
+    runpy.run_path(str(PROJECT / "__main__.py"), run_name="__main__")
+
+
+def _run(
+    config: Mapping[str, str],
+    *,
+    preview: bool,
+    secret: Sequence[str],
+    program: Callable[[], Any],
+    answers: Mapping[str, Mapping[str, Any]],
+    stack: str,
+) -> Run:
+    if preview:
+        answers = {kind: dict.fromkeys(outputs, rpc.UNKNOWN) for kind, outputs in answers.items()}
+    given = _Mocks(answers, preview=preview)
+    monitor = _Monitor(given)
+    log = _Log()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    monitor = _Monitor(_Mocks(answers))
     try:
         settings.reset_options()
-        mocks.set_mocks(_Mocks(answers), project=NAMESPACE, stack=stack, preview=preview, monitor=monitor)
-        pulumi.runtime.set_all_config(dict(config))
-        chosen = program or (lambda: runpy.run_path(str(PROJECT / "__main__.py"), run_name="__main__"))
-        loop.run_until_complete(pulumi.runtime.run_in_stack(cast("Callable[[], None]", chosen)))
+        mocks.set_mocks(given, NAMESPACE, stack, preview=preview, logger=log, monitor=monitor)
+        settings.ROOT.set(None)  # run_in_stack makes its own
+        pulumi.runtime.set_all_config(dict(config), [f"{NAMESPACE}:{key}" for key in secret])
+        loop.run_until_complete(pulumi.runtime.run_in_stack(program))
     finally:
         loop.close()
         asyncio.set_event_loop(None)
-    return Run(monitor.registered, monitor.outputs)
+    return Run(monitor.registered, monitor.outputs, log.lines)
 
 
-__all__ = ["OUTPUTS", "SPEC", "Registered", "Run", "run_program", "stack_config", "run_pulumi_func", "wait_for_rpcs"]
+class _Log(logging.Logger):
+    """What the program told the person, `warning: ...`."""
+
+    def __init__(self) -> None:
+        super().__init__("engine")
+        self.lines: list[str] = []
+        self.addHandler(_Kept(self.lines))
+
+
+class _Kept(logging.Handler):
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self._lines = lines
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        self._lines.append(f"{record.levelname.lower()}: {record.getMessage()}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,16 @@ class Api:
     version: str = "v1.34.1"
     exec_frames: list[bytes] = field(default_factory=list)
     """What exec sends: the channel's byte, then its content."""
+    program: Callable[[list[str]], tuple[int, bytes, bytes]] | None = None
+    """What exec runs instead: a command's exit code and outputs."""
+    created: list[dict[str, Any]] = field(default_factory=list)
+    """Objects that were posted; each is served at its path from then on."""
+    kubelet: Callable[[dict[str, Any]], None] | None = None
+    """What is done to an object that was posted, before it is served."""
+    deleted: list[str] = field(default_factory=list)
+    """Paths that were deleted."""
+    delay: float = 0.0
+    """Seconds before every answer but /version."""
     requests: list[tuple[str, dict[str, list[str]]]] = field(default_factory=list)
     """Path and query of each request."""
 
@@ -82,27 +93,51 @@ async def _answer(api: Api, reader: asyncio.StreamReader, writer: asyncio.Stream
         head = await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, ConnectionError):
         return False
-    target = urlsplit(head.split(b" ", 2)[1].decode())
-    path = target.path.rstrip("/")
-    api.requests.append((path, parse_qs(target.query)))
+    method, address, _ = head.split(b" ", 2)
+    target = urlsplit(address.decode())
+    path, query = target.path.rstrip("/"), parse_qs(target.query)
+    api.requests.append((path, query))
     if b"upgrade: websocket" in head.lower():
-        await _exec(api, head, reader, writer)
+        await _exec(api, head, query.get("command", []), reader, writer)
         return False
-    found = {"gitVersion": api.version} if path == "/version" else api.objects.get(path)
-    status = 200 if path == "/version" else 404 if found is None else api.status
-    body = json.dumps(found if status == 200 else {"message": f"refused: {path}"}).encode()
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    sent = await reader.readexactly(int(length[1])) if length else b""
+    if path != "/version":
+        await asyncio.sleep(api.delay)
+    status, found = _found(api, method.decode(), path, sent)
+    body = json.dumps(found if status < 300 else {"message": f"refused: {path}"}).encode()
     writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
     await writer.drain()
     return True
 
 
-async def _exec(api: Api, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+def _found(api: Api, method: str, path: str, sent: bytes) -> tuple[int, Any]:
+    if path == "/version":
+        return 200, {"gitVersion": api.version}
+    if method == "POST":
+        document = json.loads(sent)
+        if api.kubelet is not None:
+            api.kubelet(document)
+        api.created.append(document)
+        api.objects.setdefault(f"{path}/{document['metadata']['name']}", document)
+        return 201 if api.status == 200 else api.status, document
+    found = api.objects.get(path)
+    if method == "DELETE" and found is not None:
+        api.deleted.append(path)
+        del api.objects[path]
+    return 404 if found is None else api.status, found
+
+
+async def _exec(
+    api: Api, head: bytes, command: list[str], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     socket = WSConnection(ConnectionType.SERVER)
     socket.receive_data(head)
     for event in socket.events():
         if isinstance(event, Request):
             writer.write(socket.send(AcceptConnection(subprotocol="v4.channel.k8s.io")))
-    for frame in api.exec_frames:
+    frames = api.exec_frames if api.program is None else _frames(*await asyncio.to_thread(api.program, command))
+    for frame in frames:
         writer.write(socket.send(BytesMessage(frame)))
     await writer.drain()
     with contextlib.suppress(asyncio.TimeoutError):
@@ -111,3 +146,11 @@ async def _exec(api: Api, head: bytes, reader: asyncio.StreamReader, writer: asy
     if any(isinstance(event, CloseConnection) for event in socket.events()):
         writer.write(socket.send(CloseConnection(code=1000)))
         await writer.drain()
+
+
+def _frames(code: int, stdout: bytes, stderr: bytes) -> list[bytes]:
+    cause = {"reason": "ExitCode", "message": str(code)}
+    message = f"command terminated with non-zero exit code: {code}"
+    failure = {"status": "Failure", "message": message, "reason": "NonZeroExitCode", "details": {"causes": [cause]}}
+    ended = failure if code else {"status": "Success"}
+    return [b"\x01" + stdout, b"\x02" + stderr, b"\x03" + json.dumps(ended).encode()]

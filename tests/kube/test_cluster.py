@@ -205,3 +205,30 @@ def test_a_kubeconfig_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "bad").write_text("- 1\n")
     with pytest.raises(KubeconfigInvalid):
         asyncio.run(_enter(tmp_path / "bad"))
+
+
+def test_objects_are_fetched_made_and_deleted_by_path(tmp_path: Path) -> None:
+    sets = {"items": [{"metadata": {"name": "nvidia-cdi-init"}}]}
+    api = Api({"/apis/apps/v1/daemonsets": sets})
+    pods = "/api/v1/namespaces/media/pods"
+
+    async def there_and_back(cluster: Cluster) -> None:
+        assert await cluster.fetch("/apis/apps/v1/daemonsets", labelSelector="a=b") == sets
+        assert await cluster.fetch("/apis/apps/v1/deployments") is None
+        made = await cluster.create(pods, {"metadata": {"name": "one"}})
+        assert await cluster.fetch(f"{pods}/one") == made == {"metadata": {"name": "one"}}
+        await cluster.delete(f"{pods}/one")
+        await cluster.delete(f"{pods}/one")
+
+    ask(api, tmp_path, there_and_back)
+    assert api.requests[1] == ("/apis/apps/v1/daemonsets", {"labelSelector": ["a=b"]})
+    assert api.deleted == [f"{pods}/one"]
+
+
+def test_a_pod_that_podsecurity_refuses_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ClusterRefused, match="creating in /api/v1/namespaces/media/pods: 403"):
+        ask(
+            Api(status=403),
+            tmp_path,
+            lambda cluster: cluster.create("/api/v1/namespaces/media/pods", {"metadata": {"name": "one"}}),
+        )

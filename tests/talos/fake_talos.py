@@ -21,6 +21,8 @@ from talos_gpu.talos.proto import common_pb2, machine_pb2, state_pb2
 from tests.talos.pki import Authority, Pair
 
 ADDRESS = "127.0.0.1"
+SENSITIVE = frozenset(("MachineConfigs.config.talos.dev",))
+"""Resources that Talos gives to os:admin only."""
 _RANK = {"os:reader": 0, "os:operator": 1, "os:admin": 2}
 
 
@@ -159,6 +161,8 @@ class FakeTalos:
     async def _get(self, stream: Stream[Any, Any]) -> None:
         request = await stream.recv_message()
         assert request is not None
+        if request.type in SENSITIVE and _role(stream) != "os:admin":
+            raise GRPCError(Status.PERMISSION_DENIED, "not authorized")
         spec = self.node.resources.get((request.type, request.id))
         if spec is None:
             raise GRPCError(Status.NOT_FOUND, f"resource {request.type}(runtime/{request.id}@undefined) doesn't exist")

@@ -25,6 +25,8 @@ from talos_gpu.talos.transport import split_endpoint
 from tests.talos.asking import ask, refusal
 from tests.talos.fake_talos import ADDRESS, Node
 
+MACHINE_CONFIGS = "MachineConfigs.config.talos.dev"
+
 
 def test_the_version_is_read() -> None:
     version = ask(Node(), lambda client: client.version())
@@ -69,6 +71,12 @@ def test_a_reader_is_told_which_role_reading_a_file_needs() -> None:
         "Read on 127.0.0.1: needs role os:admin, the certificate has os:reader\n"
         "  remedy: use a talosconfig with os:admin (talosctl config new --roles os:admin)"
     )
+
+
+@pytest.mark.parametrize("role", ["os:reader", "os:operator"])
+def test_a_sensitive_resource_is_told_to_need_admin(role: str) -> None:
+    text = refusal(PermissionDenied, Node(), lambda client: client.resource_get(MACHINE_CONFIGS, "v1alpha1"), role=role)
+    assert text.startswith(f"Get on 127.0.0.1: needs role os:admin, the certificate has {role}")
 
 
 def test_an_operator_may_reboot_and_a_reader_may_not() -> None:

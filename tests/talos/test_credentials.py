@@ -30,6 +30,18 @@ def test_roles_and_addresses_are_read() -> None:
     who.require_valid()
 
 
+def test_a_certificate_that_expires_soon_is_warned_of() -> None:
+    who = TalosConfig.load(talosconfig(AUTHORITY, AUTHORITY.client("os:admin", end=timedelta(days=9))))
+    expires = f"{who.not_after:%Y-%m-%d %H:%M}"
+    assert who.expiry_warning(who.not_after - timedelta(days=7, hours=1)) == (
+        f"the client certificate of talosconfig context 'lab' expires on {expires} UTC, in 7 days: "
+        "make a new one with talosctl config new"
+    )
+    assert who.expiry_warning(who.not_after - timedelta(days=31)) is None
+    assert who.expiry_warning(who.not_after - timedelta(days=31), within=timedelta(days=60)) is not None
+    assert who.expiry_warning() is not None
+
+
 def test_an_endpoint_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "config"
     path.write_text(talosconfig(AUTHORITY, ADMIN, nodes=None))

@@ -2,69 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import yaml
 
-from talos_gpu.talos.errors import MachineConfigConflict, MachineConfigInvalid
 from talos_gpu.talos.machine_config import GpuMachineConfig, lacking, wanted
-from talos_gpu.talos.part import PART_PATH, part_differences, part_toml
+from talos_gpu.talos.part import part_differences, part_toml
 from talos_gpu.talos.releases import Method, strategy_for
-
-R111 = strategy_for("v1.11.1")
-SPEC = wanted(R111, Method.SPEC)
-
-BARE = """\
-version: v1alpha1
-machine:
-  type: worker
-  token: abcdef.0123456789abcdef
-cluster:
-  controlPlane:
-    endpoint: https://10.5.0.1:6443
-"""
-
-# The machine config of the write-up, step 1.
-SEED = """\
-machine:
-  kernel:
-    modules:
-      - name: nvidia
-      - name: nvidia_uvm
-      - name: nvidia_drm
-      - name: nvidia_modeset
-  udev:
-    rules:
-      - SUBSYSTEM=="drm", KERNEL=="renderD*", GROUP="44", MODE="0660"
-      - SUBSYSTEM=="drm", KERNEL=="card*", GROUP="44", MODE="0660"
-      - KERNEL=="nvidia", MODE="0666"
-      - KERNEL=="nvidia_uvm", MODE="0666"
-      - KERNEL=="nvidia-uvm-tools", MODE="0666"
-      - KERNEL=="nvidia-modeset", MODE="0666"
-      - KERNEL=="nvidiactl", MODE="0666"
-  nodeLabels:
-    node.kubernetes.io/gpu-vendor: nvidia
-  files:
-    - content: |
-        [plugins]
-          [plugins."io.containerd.cri.v1.runtime"]
-            cdi_spec_dirs = ["/etc/cdi", "/var/run/cdi", "/var/cdi"]
-            [plugins."io.containerd.cri.v1.runtime".containerd]
-              default_runtime_name = "nvidia-cdi"
-            [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.nvidia-cdi]
-              runtime_type = "io.containerd.runc.v2"
-              [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.nvidia-cdi.options]
-                BinaryName = "/usr/local/bin/nvidia-container-runtime.cdi"
-      path: /etc/cri/conf.d/20-customization.part
-      op: create
-    - content: ""
-      path: /var/cdi/.keep
-      op: create
-    - content: ""
-      path: /var/run/cdi/.keep
-      op: create
-"""
+from talos_gpu.talos.render import render
+from tests.talos.configs import BARE, R111, SEED, SPEC, merged, with_parts
 
 PATCH = """\
 machine:
@@ -94,26 +39,6 @@ machine:
 """
 
 
-def merged(base: str, *patches: str) -> str:
-    """The base after strategic merge, as Talos does it: mappings by key, lists appended."""
-
-    def merge(into: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-        for key, value in other.items():
-            if isinstance(value, dict):
-                into[key] = merge(into.get(key) or {}, value)
-            elif isinstance(value, list):
-                into[key] = [*(into.get(key) or []), *value]
-            else:
-                into[key] = value
-        return into
-
-    document = yaml.safe_load(base)
-    for patch in patches:
-        merge(document, yaml.safe_load(patch))
-    text: str = yaml.safe_dump(document)
-    return text
-
-
 def test_a_bare_worker_lacks_everything() -> None:
     found = lacking(BARE, SPEC)
     assert found.patches == (PATCH,)
@@ -138,16 +63,20 @@ def test_what_was_applied_lacks_nothing(method: Method, default_runtime: bool) -
     assert lacking(once, want).items == ()
 
 
-def test_the_seeds_config_clashes_in_the_folders_alone() -> None:
-    with pytest.raises(MachineConfigConflict) as caught:
-        lacking(SEED, SPEC)
-    assert str(caught.value) == (
-        "the base machine config conflicts with what the GPU needs:\n"
-        "  - machine.files: /etc/cri/conf.d/20-customization.part of the base: "
-        'plugins."io.containerd.cri.v1.runtime".cdi_spec_dirs is ["/etc/cdi", "/var/run/cdi", "/var/cdi"], '
-        'wanted ["/etc/cdi", "/var/run/cdi"]\n'
-        "  remedy: Talos takes one entry for /etc/cri/conf.d/20-customization.part: write the wanted values into the "
-        "base's entry, or take it out of the base"
+def test_the_seeds_folders_are_put_in_the_order_that_works() -> None:
+    found = lacking(SEED, SPEC)
+    [item], [default, warning] = found.items, found.warnings
+    assert item == (
+        'file /etc/cri/conf.d/20-customization.part: plugins."io.containerd.cri.v1.runtime".cdi_spec_dirs is '
+        '["/etc/cdi", "/var/run/cdi", "/var/cdi"], wanted ["/var/cdi", "/etc/cdi", "/var/run/cdi"]'
+    )
+    assert "default_runtime_name is 'nvidia-cdi'" in default
+    assert warning == (
+        "/etc/cri/conf.d/20-customization.part: cdi_spec_dirs has /var/cdi, where the unpatched spec lies: it stays, "
+        "behind /etc/cdi and /var/run/cdi, but better leaves the base"
+    )
+    assert render(SEED, found.patches) == SEED.replace(
+        '["/etc/cdi", "/var/run/cdi", "/var/cdi"]', '["/var/cdi", "/etc/cdi", "/var/run/cdi"]'
     )
 
 
@@ -165,10 +94,15 @@ def test_only_what_is_lacking_is_patched() -> None:
     }
 
 
-def test_udev_rules_that_differ_in_spaces_are_the_same() -> None:
-    rules = ['SUBSYSTEM=="drm",KERNEL=="card*",  GROUP="44",MODE="0660"', SPEC.udev_rules[0]]
+def test_udev_rules_that_differ_in_spaces_and_order_are_the_same() -> None:
+    rules = ['KERNEL=="card*",SUBSYSTEM=="drm",  MODE = "0660",GROUP="44"', SPEC.udev_rules[0]]
     base = merged(BARE, yaml.safe_dump({"machine": {"udev": {"rules": rules}}}))
     assert not [item for item in lacking(base, SPEC).items if "udev" in item]
+
+
+def test_a_module_is_the_same_with_a_dash() -> None:
+    base = merged(BARE, "machine: {kernel: {modules: [{name: nvidia-uvm}]}}")
+    assert "kernel module nvidia_uvm" not in lacking(base, SPEC).items
 
 
 def test_the_newer_documents_count() -> None:
@@ -180,6 +114,32 @@ def test_the_newer_documents_count() -> None:
     )
 
 
+def test_on_1_14_additions_are_documents_unless_the_base_uses_the_old_fields() -> None:
+    want = wanted(strategy_for("v1.14.1"), Method.NATIVE)
+    assert lacking(BARE, want).patches == (
+        "machine:\n  nodeLabels:\n    node.kubernetes.io/gpu-vendor: nvidia\n",
+        *(f"apiVersion: v1alpha1\nkind: KernelModuleConfig\nname: {name}\n" for name in SPEC.modules),
+        f"apiVersion: v1alpha1\nkind: UdevRulesConfig\nrules:\n- {SPEC.udev_rules[0]}\n- {SPEC.udev_rules[1]}\n",
+    )
+    old = merged(BARE, "machine: {kernel: {modules: [{name: nvidia}]}}")
+    assert len(lacking(old, want).patches) == 2
+    rendered = render(old, lacking(old, want).patches)
+    assert lacking(rendered, want).items == ()
+    assert rendered.count("kind: UdevRulesConfig") == 1
+
+
+def test_a_udev_document_hides_the_old_rules() -> None:
+    want = wanted(strategy_for("v1.14.1"), Method.NATIVE)
+    old = merged(BARE, yaml.safe_dump({"machine": {"udev": {"rules": list(SPEC.udev_rules)}}}))
+    both = old + "---\napiVersion: v1alpha1\nkind: UdevRulesConfig\nrules: [a]\n"
+    found = lacking(both, want)
+    assert [item for item in found.items if "udev" in item] == [f"udev rule {rule}" for rule in SPEC.udev_rules]
+    assert found.warnings == ("machine.udev.rules is without effect: the UdevRulesConfig takes its place",)
+    rendered = render(both, found.patches)
+    assert lacking(rendered, want).items == ()
+    assert rendered.count(f"{SPEC.udev_rules[0]}") == 2
+
+
 def test_methods_want_different_parts() -> None:
     assert wanted(R111, Method.JIT).part is None
     assert wanted(R111, Method.JIT).sysctls == {}
@@ -189,77 +149,9 @@ def test_methods_want_different_parts() -> None:
     assert yaml.safe_load(patch)["machine"]["sysctls"] == {"net.core.bpf_jit_harden": "1"}
 
 
-def test_every_clash_is_named_with_both_sides() -> None:
-    base = merged(
-        BARE,
-        yaml.safe_dump(
-            {
-                "machine": {
-                    "nodeLabels": {"node.kubernetes.io/gpu-vendor": "amd"},
-                    "sysctls": {"net.core.bpf_jit_harden": 2},
-                }
-            }
-        ),
-    )
-    with pytest.raises(MachineConfigConflict) as caught:
-        lacking(base, wanted(R111, Method.SYSCTL))
-    assert str(caught.value) == (
-        "the base machine config conflicts with what the GPU needs:\n"
-        "  - machine.nodeLabels.node.kubernetes.io/gpu-vendor: the base says 'amd', the GPU needs 'nvidia'\n"
-        "  - machine.sysctls.net.core.bpf_jit_harden: the base says '2', the GPU needs '1'\n"
-        "  remedy: set node.kubernetes.io/gpu-vendor to 'nvidia' in the base, or take it out; "
-        "set net.core.bpf_jit_harden to '1' in the base, or take it out"
-    )
-
-
-def with_parts(*contents: str, path: str = PART_PATH) -> str:
-    return merged(BARE, yaml.safe_dump({"machine": {"files": [{"path": path, "content": text} for text in contents]}}))
-
-
-def test_the_part_twice_is_refused_even_if_both_are_right() -> None:
-    text = SPEC.part or ""
-    with pytest.raises(MachineConfigConflict, match="is there 2 times, and Talos does not boot with more than one"):
-        lacking(with_parts(text, text), SPEC)
-
-
-def test_a_part_under_another_spelling_of_its_path_is_seen() -> None:
-    assert not lacking(with_parts(SPEC.part or "", path="/etc/cri//conf.d/20-customization.part"), SPEC).items[8:]
-    assert not [item for item in lacking(with_parts(SPEC.part or ""), SPEC).items if item.startswith("file")]
-
-
 def test_a_part_with_more_than_ours_is_enough() -> None:
     more = '[plugins."io.containerd.cri.v1.images"]\n  discard_unpacked_layers = false\n' + (SPEC.part or "")
     assert not [item for item in lacking(with_parts(more), SPEC).items if item.startswith("file")]
-
-
-@pytest.mark.parametrize(
-    ("part", "clause"),
-    [
-        (
-            '[plugins."io.containerd.cri.v1.images"]\ndiscard_unpacked_layers = false\n',
-            'plugins."io.containerd.cri.v1.runtime".cdi_spec_dirs is not set, wanted ["/etc/cdi", "/var/run/cdi"]',
-        ),
-        ("[plugins\n", "it is no TOML: Expected ']' at the end of a table declaration (at line 1, column 9)"),
-        (
-            '[plugins."io.containerd.cri.v1.runtime"]\ncdi_spec_dirs = ["/var/run/cdi", "/etc/cdi"]\n',
-            (
-                'plugins."io.containerd.cri.v1.runtime".cdi_spec_dirs is ["/var/run/cdi", "/etc/cdi"], '
-                'wanted ["/etc/cdi", "/var/run/cdi"]'
-            ),
-        ),
-        (
-            (SPEC.part or "").replace("runtime.cdi", "runtime"),
-            (
-                'plugins."io.containerd.cri.v1.runtime".containerd.runtimes.nvidia-cdi.options.BinaryName is '
-                '"/usr/local/bin/nvidia-container-runtime", wanted "/usr/local/bin/nvidia-container-runtime.cdi"'
-            ),
-        ),
-    ],
-)
-def test_a_part_that_clashes_is_refused(part: str, clause: str) -> None:
-    with pytest.raises(MachineConfigConflict) as caught:
-        lacking(with_parts(part), SPEC)
-    assert caught.value.conflicts[0] == f"machine.files: {PART_PATH} of the base: {clause}"
 
 
 def test_the_default_runtime_is_an_explicit_choice() -> None:
@@ -274,32 +166,6 @@ def test_the_default_runtime_is_an_explicit_choice() -> None:
 def test_containerd_1_gets_its_own_section_and_cdi_switched_on() -> None:
     text = part_toml(strategy_for("v1.7.6"), default_runtime=False)
     assert text.startswith('[plugins."io.containerd.grpc.v1.cri"]\n  enable_cdi = true\n')
-
-
-@pytest.mark.parametrize(
-    ("base", "faults"),
-    [
-        ("", ("needs exactly one v1alpha1 document (one without `kind`), has 0",)),
-        (BARE + "---\n" + BARE, ("needs exactly one v1alpha1 document (one without `kind`), has 2",)),
-        ("cluster: {}\n", ("machine: missing",)),
-        ("machine: [secret\n", ("line 2: not YAML (while parsing a flow sequence)",)),
-        (
-            "machine: {kernel: [], udev: {rules: 1}, files: [{op: create}, 3], nodeLabels: 4}\n",
-            (
-                "machine.kernel: not a mapping",
-                "machine.udev.rules: not a list",
-                "machine.files[0]: has no path",
-                "machine.files[1]: has no path",
-                "machine.nodeLabels: not a mapping",
-            ),
-        ),
-    ],
-)
-def test_a_base_that_cannot_be_read_tells_every_fault_and_quotes_nothing(base: str, faults: tuple[str, ...]) -> None:
-    with pytest.raises(MachineConfigInvalid) as caught:
-        lacking(base, SPEC)
-    assert sorted(caught.value.faults) == sorted(faults)
-    assert "secret" not in str(caught.value)
 
 
 def test_what_is_wanted_is_a_value() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from talos_gpu.cdi import Strategy
+from talos_gpu.talos.drivers import Generation, flavours, needs_open_modules
 from talos_gpu.talos.errors import MethodUnfit, UnknownRelease
+from talos_gpu.talos.messages import ApplyMode
 from talos_gpu.talos.releases import CRI_SECTION_1, CRI_SECTION_2, RELEASES, Method, strategy_for
 
 
@@ -25,6 +27,56 @@ def test_the_table_as_a_person_reads_it() -> None:
         f"1.13 - none {CRI_SECTION_2} reboots native -",
         f"1.14 - none {CRI_SECTION_2} - native -",
     ]
+
+
+def test_what_differs_in_1_14() -> None:
+    before, after = strategy_for("1.13"), strategy_for("1.14")
+    assert set(before.apply_modes) - set(after.apply_modes) == {ApplyMode.REBOOT}
+    assert (before.part_at_boot, after.part_at_boot) == (True, False)
+    assert (before.udev_at_boot, after.udev_at_boot) == (True, False)
+    assert sorted(after.documents - before.documents) == [
+        "CRICustomizationConfig",
+        "KernelModuleConfig",
+        "UdevRulesConfig",
+    ]
+
+
+def test_the_hook_binary_and_the_flags_of_the_generator() -> None:
+    assert [(facts.minor, facts.cdi_hook) for facts in RELEASES if facts.minor in {"1.7", "1.12", "1.13"}] == [
+        ("1.7", None),
+        ("1.12", "/usr/local/bin/nvidia-cdi-hook.real"),
+        ("1.13", "/usr/bin/nvidia-cdi-hook"),
+    ]
+    assert [facts.minor for facts in RELEASES if facts.generator_fallback] == ["1.8"]
+
+
+def test_extensions_have_a_suffix_from_1_8_on() -> None:
+    assert strategy_for("1.7").extensions["lts"][1] == "siderolabs/nvidia-container-toolkit"
+    assert strategy_for("1.8").extensions["lts"] == (
+        "siderolabs/nonfree-kmod-nvidia-lts",
+        "siderolabs/nvidia-container-toolkit-lts",
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "generation", "expected"),
+    [
+        ("1.11", Generation.PASCAL, ("lts", "production")),
+        ("1.12", Generation.PASCAL, ("lts", "production")),
+        ("1.13", Generation.PASCAL, ("lts",)),
+        ("1.14", Generation.VOLTA, ("lts",)),
+        ("1.14", Generation.TURING, ("lts", "production")),
+        ("1.9", Generation.BLACKWELL, ()),
+        ("1.11", Generation.BLACKWELL, ("production",)),
+        ("1.13", Generation.KEPLER, ()),
+    ],
+)
+def test_a_generation_finds_its_driver(version: str, generation: Generation, expected: tuple[str, ...]) -> None:
+    assert flavours(strategy_for(version), generation) == expected
+
+
+def test_only_blackwell_has_no_closed_modules() -> None:
+    assert [generation.name for generation in Generation if needs_open_modules(generation)] == ["BLACKWELL"]
 
 
 def test_every_release_names_its_sources() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from talos_gpu.cdi import scalars
 from talos_gpu.cdi.errors import SpecFault
 from talos_gpu.cdi.model import Spec
-from talos_gpu.cdi.schema import FIELDS, INTEGER_RANGES, Field, Kind, Library, find_field
+from talos_gpu.cdi.schema import INTEGER_RANGES, Field, Kind, Library, find_field, names
 from talos_gpu.cdi.tree import DECODER, Alias, AnyNode, Mapping, Scalar, Sequence
 
 STRICT = "sigs.k8s.io/yaml yaml.go UnmarshalStrict"
@@ -129,8 +129,8 @@ class Decoder:
         for key, (key_node, value_node) in self._entries(node, path).items():
             known = find_field(cls, key, self.library)
             if known is None:
-                names = ", ".join(FIELDS[cls])
-                self._fault(key_node, (*path, key), "unknown-field", f"unknown field {key!r}, known: {names}", JSON)
+                message = f"unknown field {key!r}, known: {names(cls, self.library)}"
+                self._fault(key_node, (*path, key), "unknown-field", message, JSON)
                 continue
             value = self.value(value_node, (*path, key), known)
             if value is None:

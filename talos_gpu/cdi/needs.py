@@ -7,12 +7,12 @@ enable-cuda-compat; from 1.19 it writes the device majors too, of which nvidia-u
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from talos_gpu.cdi.errors import FactsUnclear
 from talos_gpu.cdi.model import Spec
-from talos_gpu.cdi.patch import Patched
+from talos_gpu.cdi.patching import Patched
 from talos_gpu.cdi.spec import parse
 
 # NVIDIA driver releases are three digits, two or three digits and sometimes two more: 570.172.08, 535.247.01, 460.32
@@ -48,10 +48,8 @@ def facts(text: str) -> SpecFacts:
 
 def facts_of(spec: Spec) -> SpecFacts:
     """The facts of a parsed spec."""
-    versions: dict[str, int] = {}
-    for version in _versions(spec):
-        versions[version] = versions.get(version, 0) + 1
-    ordered = tuple(sorted(versions, key=lambda version: (-versions[version], version)))
+    named = versions_named(spec)
+    ordered = tuple(sorted(named, key=lambda version: (-len(named[version]), version)))
     nodes = {node.on_host: node for node in spec.device_nodes()}
     mounts = dict.fromkeys(mount.host_path for mount in spec.mounts() if mount.type in _BIND_TYPES)
     return SpecFacts(
@@ -64,16 +62,19 @@ def facts_of(spec: Spec) -> SpecFacts:
     )
 
 
-def _versions(spec: Spec) -> Iterator[str]:
+def versions_named(spec: Spec) -> dict[str, list[str]]:
+    """Driver version -> what names it (mounted paths, hook arguments), in the order of the spec."""
+    versions: dict[str, list[str]] = {}
     for mount in spec.mounts():
         found = _LIBRARY.search(mount.host_path) or _FIRMWARE.search(mount.host_path)
         if found is not None:
-            yield found[1]
+            versions.setdefault(found[1], []).append(mount.host_path)
     for hook in spec.hooks():
         for arg in hook.args:
             compat = _COMPAT.match(arg)
             if compat is not None:
-                yield compat[1]
+                versions.setdefault(compat[1], []).append(arg)
+    return versions
 
 
 def facts_file(patched: Patched, facts: SpecFacts, *, node: str = "") -> str:

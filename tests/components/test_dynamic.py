@@ -1,0 +1,66 @@
+"""What the four dynamic providers have in common: how they are stored, and what makes them run."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import dill
+import pytest
+from pulumi.dynamic.dynamic import serialize_provider
+from pulumi.runtime.rpc import UNKNOWN
+
+from components.cdi_source import CdiSourceProvider
+from components.cdi_spec import CdiSpecProvider
+from components.dynamic import NodeProvider, whole
+from components.machine_ready import MachineReadyProvider
+from components.machine_state import MachineStateProvider
+
+PROVIDERS = [MachineStateProvider, MachineReadyProvider, CdiSourceProvider, CdiSpecProvider]
+providers = pytest.mark.parametrize("provider", PROVIDERS)
+
+
+@providers
+def test_the_stored_form_is_a_reference_and_nothing_else(provider: type[NodeProvider]) -> None:
+    stored = serialize_provider(provider())
+    assert stored == serialize_provider(provider())
+    assert len(base64.b64decode(stored)) < 100
+    found = dill.loads(base64.b64decode(stored))
+    assert (type(found), vars(found)) == (provider, {})
+    assert provider.serialize_as_secret_always is False
+
+
+@providers
+def test_a_moved_input_is_an_update_and_another_node_a_replacement(provider: type[NodeProvider]) -> None:
+    olds: dict[str, Any] = dict.fromkeys(provider.moves, "same")
+    assert provider().diff("id", olds, olds).changes is False
+    for key in provider.moves:
+        for value in ("moved", UNKNOWN):
+            diff = provider().diff("id", olds, {**olds, key: value})
+            assert (diff.changes, diff.replaces) == (True, ["node"] if key == "node" else [])
+
+
+@providers
+def test_drift_is_an_update(provider: type[NodeProvider]) -> None:
+    olds: dict[str, Any] = dict.fromkeys(provider.moves, "same")
+    news = {**olds, "not one of moves": "moved"}
+    assert provider().diff("id", {**olds, "drift": ["a reason"]}, news).changes is True
+    assert provider().diff("id", {**olds, "drift": []}, news).changes is False
+
+
+@providers
+def test_delete_needs_neither_node_nor_credentials(
+    provider: type[NodeProvider], capsys: pytest.CaptureFixture[str]
+) -> None:
+    provider().delete("id", {"node": "talos05", "method": "spec"})
+    said = capsys.readouterr().out
+    assert said == (
+        "on talos05 stay the applied machine config, the generated spec /var/cdi/nvidia.yaml, "
+        "until the next boot the installed spec /var/run/cdi/nvidia.yaml\n"
+        if provider is MachineStateProvider
+        else ""
+    )
+
+
+def test_numbers_are_whole_again_and_none_is_gone() -> None:
+    assert whole({"a": 3.0, "b": None, "c": [1.5, {"d": None}]}) == {"a": 3, "c": [1.5, {}]}

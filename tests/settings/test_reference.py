@@ -1,0 +1,25 @@
+"""docs/settings.md is what the models say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from talos_gpu.settings.reference import COSTS, page, paths
+
+PROJECT = Path(__file__).parents[2]
+
+
+def test_the_page_is_made_from_the_models() -> None:
+    assert (PROJECT / "docs/settings.md").read_text() == page()
+
+
+def test_every_cost_is_of_a_key() -> None:
+    assert set(COSTS) <= {path for path, _ in paths()}
+
+
+def test_the_readme_leads_to_the_page() -> None:
+    assert "(docs/settings.md)" in (PROJECT / "README.md").read_text()
+
+
+def test_every_key_is_explained() -> None:
+    assert [path for path, field in paths() if not field.description or not field.title] == []
