@@ -1,0 +1,76 @@
+"""Runs every check over one bundle and finds the roots."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from talos_gpu.doctor.bundle import Bundle
+from talos_gpu.doctor.checks import CHECKS
+from talos_gpu.doctor.errors import Unread
+from talos_gpu.doctor.finding import Check, Diagnosis, Finding, Found, NotRun
+from talos_gpu.doctor.view import View
+from talos_gpu.errors import TalosGpuError
+
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""A bundle from elsewhere can hold anything: what does not have the form is evidence that cannot be read."""
+
+
+def diagnose(bundle: Bundle, checks: Sequence[Check] = CHECKS) -> Diagnosis:
+    """All findings; a check whose evidence is not there says why and stops nothing."""
+    view = View(bundle)
+    findings: list[Finding] = []
+    not_run: list[NotRun] = []
+    for check in checks:
+        try:
+            found = [_finding(check, one) for one in check.look(view)]
+        except Unread as error:
+            not_run.append(NotRun(check.name, f"{error.key}: {error.reason}"))
+        except TalosGpuError as error:
+            not_run.append(NotRun(check.name, error.message))
+        except _MALFORMED as error:
+            not_run.append(NotRun(check.name, f"the evidence has another form: {type(error).__name__} {error}"))
+        else:
+            findings += found
+    return Diagnosis(_subject(view), tuple(_tree(findings, checks)), tuple(not_run), len(checks) - len(not_run))
+
+
+def _subject(view: View) -> str:
+    try:
+        return view.node or ""
+    except (TalosGpuError, *_MALFORMED):
+        return ""
+
+
+def _finding(check: Check, found: str | Found) -> Finding:
+    exact = found if isinstance(found, Found) else Found(found)
+    return Finding(
+        check=check.name,
+        severity=check.severity,
+        evidence=exact.evidence,
+        cause=exact.cause or check.cause,
+        remedy=exact.remedy or check.remedy,
+        source=check.source,
+    )
+
+
+def _tree(findings: Iterable[Finding], checks: Sequence[Check]) -> list[Finding]:
+    """Findings with `explained_by` set, roots first in the checks' order, each followed by what it explains."""
+    listed = list(findings)
+    there = {finding.check for finding in listed}
+    parents = {
+        name: next((check.name for check in checks if check.name in there and name in check.explains), "")
+        for name in there
+    }
+    ordered: list[Finding] = []
+
+    def put(name: str) -> None:
+        ordered.extend(replace(one, explained_by=parents[name]) for one in listed if one.check == name)
+        for child in dict.fromkeys(one.check for one in listed):
+            if parents[child] == name:
+                put(child)
+
+    for name in dict.fromkeys(one.check for one in listed):
+        if not parents[name]:
+            put(name)
+    return ordered

@@ -1,0 +1,62 @@
+"""docs/troubleshooting.md, made from the checks and the known texts; a test pins it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from talos_gpu.doctor.checks import CHECKS
+from talos_gpu.doctor.known import ALL
+from talos_gpu.verify.words import ALL as WORDS
+
+_HEAD = """# Troubleshooting
+
+Made from the program by `python -m talos_gpu.doctor.page > docs/troubleshooting.md`; do not edit.
+
+```
+talos-gpu doctor STACK                  look at node and cluster, name the roots, hang the rest beneath them
+talos-gpu doctor STACK --save FOLDER    the same, and keep the evidence, redacted: attach it to an issue
+talos-gpu doctor --from FOLDER          diagnose saved evidence, ours or outputs of kubectl and talosctl
+talos-gpu doctor --local                this machine: containerd and the NVIDIA toolkit without Talos or Kubernetes
+talos-gpu explain "ERROR TEXT"          what a text means; also from stdin, or `--pod NAMESPACE/NAME` for its events
+```
+Exit codes: 0 nothing wrong, 1 something is, 2 it could not be told. Only roots count: what another finding explains is
+shown beneath it. A check whose evidence cannot be read says why; with role os:reader that is every file of the node.
+
+For evidence gathered by hand, a folder with any of these is enough: CDI specs (`*.yaml`), containerd parts (`*.part`,
+`config.toml`), `dmesg*`, `kubectl get pods,events,nodes -A -o yaml` (or json), each in a file of its own.
+"""
+
+
+def _rows(cells: Iterator[tuple[str, ...]]) -> Iterator[str]:
+    for row in cells:
+        yield "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
+
+
+def troubleshooting() -> str:
+    """The page's text."""
+    lines = [_HEAD, "## What the doctor looks for", ""]
+    for check in CHECKS:
+        lines += [
+            f"### {check.name}",
+            f"{check.cause}",
+            "",
+            f"- severity: {check.severity}",
+            f"- remedy: {check.remedy}",
+        ]
+        if check.explains:
+            lines.append(f"- explains: {', '.join(check.explains)}")
+        lines += [f"- source: {check.source}", ""]
+    lines += ["## Error texts", "", "| Text (as a pattern) | Cause | Remedy | Source |", "| --- | --- | --- | --- |"]
+    lines += _rows((f"`{one.pattern.pattern}`", one.cause, one.remedy, one.source) for one in ALL)
+    lines += ["", "## ffmpeg's and nvidia-smi's words", ""]
+    lines += ["| Text (as a pattern) | Cause | Remedy | Source |", "| --- | --- | --- | --- |"]
+    lines += _rows(
+        (f"`{one.pattern.pattern}`", one.cause.sentence, one.cause.remedy, one.cause.source) for one in WORDS
+    )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(troubleshooting())

@@ -1,0 +1,184 @@
+"""Bundles: saved, read again, made by hand, without secrets; evidence that is not there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from talos_gpu.doctor import render
+from talos_gpu.doctor.bundle import Bundle, host, load, save
+from talos_gpu.doctor.checks import CHECKS
+from talos_gpu.doctor.diagnose import diagnose
+from talos_gpu.doctor.errors import BundleInvalid
+from talos_gpu.doctor.local import gather_local, local_checks
+from talos_gpu.doctor.redact import HIDDEN, redacted
+from tests.doctor.bundles import INSTALLED, P2000, PART_TEXT, Box, broken, healthy
+from tests.doctor.faults import UNRESOLVABLE, create_fails
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_bundle_comes_back_as_it_was(tmp_path: Path) -> None:
+    bundle = broken(lambda box: box.file(INSTALLED, None))
+    save(bundle, tmp_path / "b")
+    again = load(tmp_path / "b")
+    assert (again.texts, again.unread) == (bundle.texts, bundle.unread)
+
+
+def test_a_bundle_is_never_written_over_something(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("mine")
+    with pytest.raises(BundleInvalid, match="it is not empty"):
+        save(healthy(), tmp_path)
+    with pytest.raises(BundleInvalid, match="nothing in it is known evidence"):
+        load(tmp_path)
+
+
+def test_outputs_saved_by_hand_are_taken_for_what_they_are(tmp_path: Path) -> None:
+    def fails(box: Box) -> None:
+        create_fails(box, UNRESOLVABLE)
+
+    bundle = broken(fails)
+    pods = {**json.loads(bundle.texts["cluster/pods.json"]), "kind": "List", "apiVersion": "v1"}
+    (tmp_path / "pods.yaml").write_text(yaml.safe_dump(pods))
+    (tmp_path / "nvidia.yaml").write_text("foo: 1\n" + P2000)
+    (tmp_path / "20-customization.part").write_text(PART_TEXT)
+    (tmp_path / "dmesg.txt").write_text("NVRM: loading\n")
+    diagnosis = diagnose(load(tmp_path))
+    checks = {finding.check for finding in diagnosis.findings}
+    assert "spec-invalid" in checks
+    assert diagnosis.not_run
+
+
+def test_without_evidence_every_check_says_why_and_nothing_is_found() -> None:
+    diagnosis = diagnose(Bundle({}, {}))
+    assert diagnosis.findings == ()
+    assert {one.check for one in diagnosis.not_run} == {check.name for check in CHECKS}
+    assert all(one.reason for one in diagnosis.not_run)
+    assert diagnosis.exit_code == 2
+
+
+def test_what_a_role_may_not_read_is_named() -> None:
+    def reader(box: Box) -> None:
+        path = host("/proc/devices")
+        del box.texts[path]
+        box.unread[path] = "Read on 10.5.0.2: needs role os:admin, the certificate has os:reader"
+        text = box.texts[host(INSTALLED)]
+        box.edit(INSTALLED, "path: /dev/nvidia-uvm\n", "path: /dev/nvidia-uvm\n    major: 238\n    type: c\n")
+        assert text != box.texts[host(INSTALLED)]
+
+    reasons = {one.check: one.reason for one in diagnose(broken(reader)).not_run}
+    assert reasons["uvm-major-moved"] == (
+        "host/proc/devices: Read on 10.5.0.2: needs role os:admin, the certificate has os:reader"
+    )
+
+
+@pytest.mark.parametrize("key", sorted(healthy().texts))
+def test_evidence_of_any_form_stops_nothing(key: str) -> None:
+    for text in ("", "[]", "{}", '{"items": [1, {"metadata": null}]}', "\x00\xff", "null"):
+        texts = {**healthy().texts, key: text}
+        diagnose(Bundle(texts, healthy().unread))
+
+
+SECRETS = (
+    "hunter2-pass",
+    "tapi_abcdefgh12345",
+    "MC4CAQAwBQYDK2VwBCIEIOK",
+    "eyJhbGciOiJSUzI1NiIsImtpZCI6",
+)
+
+
+def test_no_secret_is_saved() -> None:
+    def with_secrets(box: Box) -> None:
+        env = box.worker["spec"]["containers"][0]["env"]
+        env.append({"name": "apiKey", "value": SECRETS[1]})
+        env.append({"name": "SMB_PASSWORD", "value": SECRETS[0]})
+        box.texts["cluster/logs/media_tdarr-0.txt"] += (
+            f"login password={SECRETS[0]} Authorization: Bearer {SECRETS[3]}\n"
+        )
+        box.texts["talos/dmesg.txt"] += (
+            f"-----BEGIN ED25519 PRIVATE KEY-----\n{SECRETS[2]}\n-----END ED25519 PRIVATE KEY-----\n"
+        )
+        box.texts["talos/dmesg.txt"] += f"mount https://user:{SECRETS[0]}@nas/media\n"
+        box.unread["x"] = f"token: {SECRETS[3]}"
+
+    bundle = broken(with_secrets)
+    saved = redacted(bundle)
+    everything = "\n".join((*saved.texts.values(), *saved.unread.values()))
+    assert HIDDEN in everything
+    assert [secret for secret in SECRETS if secret in everything] == []
+    assert diagnose(saved).findings == ()
+
+
+def test_the_tree_as_a_person_reads_it() -> None:
+    def spec_gone(box: Box) -> None:
+        box.file(INSTALLED, None)
+        create_fails(box, UNRESOLVABLE)
+
+    text = render.as_text(diagnose(broken(spec_gone)))
+    assert text.startswith(
+        "talos05: 1 finding, 63 checks\n\nerror: spec-missing\n"
+        "  evidence  no file in /etc/cdi, /var/run/cdi provides nvidia.com/gpu (no spec at all)\n"
+    )
+    assert "\n  explains pod-fails: pod media/tdarr-0: " in text
+
+
+def machine(root: Path) -> None:
+    """A machine of its own, without Talos: driver loaded, spec of the same version, libraries there."""
+    texts = {
+        "proc/modules": "nvidia 1 0 - Live 0x0\nnvidia_uvm 1 0 - Live 0x0\n",
+        "proc/devices": "Character devices:\n195 nvidia\n511 nvidia-uvm\n",
+        "proc/driver/nvidia/version": "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.247.01  Tue\n",
+        "etc/cdi/nvidia.yaml": P2000,
+        **{f"dev/{name}": "" for name in ("nvidia0", "nvidiactl", "nvidia-uvm")},
+    }
+    from talos_gpu.cdi import facts
+
+    needed = facts(P2000)
+    for path in (*needed.host_paths, *needed.executables):
+        texts.setdefault(path.lstrip("/"), "")
+    for path, text in texts.items():
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.is_dir():
+            file.write_text(text)
+            file.chmod(0o666)
+
+
+def local(root: Path) -> set[str]:
+    return {finding.check for finding in diagnose(gather_local(root), local_checks(CHECKS)).roots}
+
+
+def test_a_machine_without_talos_is_examined(tmp_path: Path) -> None:
+    machine(tmp_path)
+    assert local(tmp_path) == set()
+    (tmp_path / "proc/driver/nvidia/version").write_text("NVRM version: x  570.172.08  Tue\n")
+    assert local(tmp_path) == {"spec-stale"}
+    (tmp_path / "etc/cdi/nvidia.yaml").unlink()
+    assert local(tmp_path) == {"spec-missing"}
+    (tmp_path / "proc/modules").write_text("")
+    assert local(tmp_path) == {"module-not-loaded"}
+
+
+def test_the_command_diagnoses_a_folder_and_saves_another(tmp_path: Path) -> None:
+    save(broken(lambda box: box.file(INSTALLED, None)), tmp_path / "in")
+    words = ["doctor", "--from", str(tmp_path / "in"), "--save", str(tmp_path / "out"), "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "talos_gpu", *words], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    found = json.loads(done.stdout)["findings"]
+    assert [one["check"] for one in found if not one["explained_by"]] == ["spec-missing"]
+    assert (tmp_path / "out" / "meta.json").is_file()
+
+
+def test_the_command_wants_one_subject() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "talos_gpu", "doctor"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "name a stack, or --from FOLDER, or --local" in done.stderr

@@ -1,0 +1,132 @@
+"""Every fault finds its root, exactly; a healthy node has no finding; the table of both stands in docs/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from talos_gpu.doctor.bundle import load, save
+from talos_gpu.doctor.checks import CHECKS
+from talos_gpu.doctor.diagnose import diagnose
+from talos_gpu.doctor.finding import Diagnosis, Severity
+from talos_gpu.doctor.page import troubleshooting
+from talos_gpu.doctor.redact import redacted
+from tests.doctor.bundles import broken, healthy
+from tests.doctor.faults import FAULTS, PAIRS, Fault, native
+
+DOCS = Path(__file__).parents[2] / "docs"
+BY_NAME = {one.name: one for one in FAULTS}
+
+
+def roots(diagnosis: Diagnosis) -> set[str]:
+    return {finding.check for finding in diagnosis.roots}
+
+
+def test_a_healthy_node_has_no_finding_and_nearly_every_check_ran() -> None:
+    diagnosis = diagnose(healthy())
+    assert diagnosis.findings == ()
+    assert [one.check for one in diagnosis.not_run] == ["part-not-merged"]
+    assert diagnosis.exit_code == 0
+
+
+def test_a_healthy_node_of_talos_1_13_has_no_finding() -> None:
+    def finished(box: object) -> None:
+        services = box.json("talos/services.json")  # type: ignore[attr-defined]
+        services.append({"id": "ext-nvidia-cdi-gen", "state": "Finished", "message": ""})
+
+    assert diagnose(broken(native, finished)).findings == ()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_the_root_is_found_exactly(fault: Fault) -> None:
+    diagnosis = diagnose(fault.bundle())
+    assert roots(diagnosis) == fault.roots, [(one.check, one.explained_by, one.evidence) for one in diagnosis.findings]
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_of_two_faults_both_roots_are_found(one: str, other: str) -> None:
+    pair = BY_NAME[one], BY_NAME[other]
+    assert roots(diagnose(broken(*(fault.make for fault in pair)))) == pair[0].roots | pair[1].roots
+
+
+def test_every_check_has_a_fault_that_it_finds() -> None:
+    tried = {root for fault in FAULTS for root in fault.roots}
+    assert {check.name for check in CHECKS} == tried
+
+
+def test_what_explains_what_has_no_circle_and_names_checks_only() -> None:
+    explains = {check.name: check.explains for check in CHECKS}
+    assert len(explains) == len(CHECKS)
+    assert {name for names in explains.values() for name in names} <= explains.keys()
+
+    def below(name: str, above: tuple[str, ...]) -> None:
+        assert name not in above, f"{' -> '.join(above)} -> {name}"
+        for child in explains[name]:
+            below(child, (*above, name))
+
+    for name in explains:
+        below(name, ())
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_saved_and_redacted_bundle_is_diagnosed_the_same(fault: Fault, tmp_path: Path) -> None:
+    bundle = fault.bundle()
+    save(redacted(bundle), tmp_path / "bundle")
+    again = diagnose(load(tmp_path / "bundle"))
+    assert roots(again) == roots(diagnose(bundle))
+
+
+def test_every_check_says_what_to_do_and_who_says_so() -> None:
+    for check in CHECKS:
+        assert check.cause.endswith((".", "."))
+        assert check.remedy
+        assert check.source
+        assert check.severity in Severity
+
+
+def table() -> str:
+    """Faults against findings, with precision and recall over roots."""
+    true = false = missed = 0
+    lines = [
+        "# Faults and findings",
+        "",
+        (
+            "Made by tests/doctor/test_faults.py (run it with `TALOS_GPU_WRITE_DOCS=1` to write it anew). Each fault "
+            "is "
+            "made in"
+        ),
+        "a healthy node's evidence (a bundle), with what else it brings about; roots are what counts.",
+        "",
+        "| Fault | Roots found | Explained by them |",
+        "| --- | --- | --- |",
+    ]
+    rows = [(fault.name, fault.bundle(), fault.roots) for fault in FAULTS]
+    for one, other in PAIRS:
+        pair = BY_NAME[one], BY_NAME[other]
+        rows.append((f"{one} + {other}", broken(*(f.make for f in pair)), pair[0].roots | pair[1].roots))
+    for name, bundle, wanted in rows:
+        diagnosis = diagnose(bundle)
+        found = roots(diagnosis)
+        true, false, missed = true + len(found & wanted), false + len(found - wanted), missed + len(wanted - found)
+        beneath = dict.fromkeys(one.check for one in diagnosis.findings if one.explained_by)
+        lines.append(f"| {name} | {', '.join(sorted(found))} | {', '.join(beneath) or '-'} |")
+    lines += [
+        "",
+        (
+            f"{len(FAULTS)} faults and {len(PAIRS)} pairs; {len(CHECKS)} checks. "
+            f"Precision {true / (true + false):.3f}, recall {true / (true + missed):.3f}; a healthy node: "
+            f"{len(diagnose(healthy()).findings)} findings."
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(("name", "make"), [("troubleshooting.md", troubleshooting), ("faults.md", table)])
+def test_the_documentation_is_what_the_program_says(name: str, make: object, request: pytest.FixtureRequest) -> None:
+    import os
+
+    text = make()  # type: ignore[operator]
+    if os.environ.get("TALOS_GPU_WRITE_DOCS"):
+        (DOCS / name).write_text(text)
+    assert (DOCS / name).read_text() == text

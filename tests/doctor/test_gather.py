@@ -1,0 +1,158 @@
+"""Evidence gathered live: Talos API and Kubernetes API faked at the transport."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from talos_gpu.doctor.bundle import Bundle, host
+from talos_gpu.doctor.diagnose import diagnose
+from talos_gpu.doctor.gather import COLLECTIONS, gather
+from talos_gpu.settings.stack_file import stack_settings
+from talos_gpu.talos.facts import EXTENSIONS, KERNEL_PARAMS, LOADED_MODULES
+from talos_gpu.talos.proto import machine_pb2
+from tests.doctor.bundles import MODULES, healthy
+from tests.kube.fake_api import Api
+from tests.kube.fake_api import serving as serving_api
+from tests.talos.fake_talos import ADDRESS, Node
+from tests.talos.fake_talos import serving as serving_talos
+from tests.talos.pki import Authority, talosconfig
+
+ROOT = Path(__file__).parents[2]
+AUTHORITY = Authority()
+
+
+def talos_node(bundle: Bundle) -> Node:
+    """A fake node that has a bundle's evidence; it lists every folder alike."""
+    files = {key.removeprefix("host"): text.encode() for key, text in bundle.folder("host").items()}
+    extensions: dict[str, str] = bundle.json("talos/extensions.json")
+    resources: dict[tuple[str, str], Any] = {
+        (EXTENSIONS, str(number)): {"metadata": {"name": name, "version": version}}
+        for number, (name, version) in enumerate(extensions.items())
+    }
+    resources |= {(LOADED_MODULES, name): {} for name in MODULES.split()}
+    for name in ("net.core.bpf_jit_harden", "kernel.kptr_restrict"):
+        resources[KERNEL_PARAMS, f"proc.sys.{name}"] = {"current": "2"}
+    names = [line.split()[-1] for text in bundle.folder("lists").values() for line in text.splitlines()]
+    folder = [machine_pb2.FileInfo(name=name, relative_name=name, mode=0o666) for name in sorted(set(names))]
+    services = [machine_pb2.ServiceInfo(id="ext-nvidia-persistenced", state="Running")]
+    return Node(files=files, resources=resources, services=services, folder=folder)
+
+
+def cluster_api(bundle: Bundle) -> Api:
+    objects: dict[str, Any] = {path: bundle.json(f"cluster/{name}.json") for name, path in COLLECTIONS.items()}
+    objects["/api/v1/nodes/talos05"] = bundle.json("cluster/node.json")
+    objects["/api/v1/namespaces/media/pods/tdarr-0/log"] = "Error: connect ECONNREFUSED 10.96.0.12:8266"
+    return Api(objects)
+
+
+@dataclass
+class Surroundings:
+    talos: Node
+    api: Api
+    folder: Path
+    role: str = "os:admin"
+    certificates: dict[str, str] = field(default_factory=dict)
+
+    @contextlib.asynccontextmanager
+    async def served(self) -> AsyncIterator[Path]:
+        async with serving_talos(self.talos, AUTHORITY) as port, serving_api(self.api, self.folder) as kubeconfig:
+            (self.folder / "talosconfig").write_text(talosconfig(AUTHORITY, AUTHORITY.client(self.role)))
+            document = yaml.safe_load((ROOT / "Pulumi.talos05.yaml").read_text())
+            config = document["config"]
+            config["talos-nvidia-cdi:node"] |= {"address": ADDRESS, "endpoint": f"{ADDRESS}:{port}"}
+            config["talos-nvidia-cdi:talosconfig"] = str(self.folder / "talosconfig")
+            config["talos-nvidia-cdi:kubeconfig"] = str(kubeconfig)
+            path = self.folder / "Pulumi.talos05.yaml"
+            path.write_text(yaml.safe_dump(document))
+            yield path
+
+    def gather(self) -> Bundle:
+        async def conversation() -> Bundle:
+            async with self.served() as path:
+                return await gather("talos05", stack_settings(path))
+
+        return asyncio.run(conversation())
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path) -> Surroundings:
+    return Surroundings(talos_node(healthy()), cluster_api(healthy()), tmp_path)
+
+
+EXPECTED = {"certificate-expiring", "tdarr-server-unreachable", "image-unpinned"}
+"""The fake's talosconfig lives an hour, the log says that the server is gone, the stack's images have tags."""
+
+
+def test_a_node_and_its_cluster_are_gathered_and_diagnosed(surroundings: Surroundings) -> None:
+    bundle = surroundings.gather()
+    diagnosis = diagnose(bundle)
+    assert {finding.check for finding in diagnosis.roots} == EXPECTED
+    assert bundle.texts[host("/proc/sys/net/core/bpf_jit_harden")] == "2\n"
+    assert bundle.json("meta.json")["node"] == "talos05"
+    assert [one.check for one in diagnosis.not_run] == ["part-not-merged"]
+
+
+def test_a_reader_sees_what_the_resources_tell_and_is_told_what_an_admin_would(surroundings: Surroundings) -> None:
+    surroundings.role = "os:reader"
+    diagnosis = diagnose(surroundings.gather())
+    reasons = {one.check: one.reason for one in diagnosis.not_run}
+    assert "module-not-loaded" not in reasons
+    assert "extension-missing" not in reasons
+    assert "needs role os:admin, the certificate has os:reader" in reasons["part-missing"]
+
+
+def test_without_talos_the_cluster_is_still_diagnosed_and_the_other_way_round(surroundings: Surroundings) -> None:
+    surroundings.talos.unavailable = 10_000
+    assert "tdarr-server-unreachable" in {one.check for one in diagnose(surroundings.gather()).findings}
+    surroundings.talos.unavailable = 0
+    surroundings.api.status = 403
+    diagnosis = diagnose(surroundings.gather())
+    assert "spec-missing" not in {one.check for one in diagnosis.not_run} | {one.check for one in diagnosis.findings}
+    assert "label-missing" in {one.check for one in diagnosis.not_run}
+
+
+def test_everything_is_asked_at_once(surroundings: Surroundings) -> None:
+    surroundings.talos.delay = surroundings.api.delay = 0.5
+
+    async def timed() -> float:
+        loop = asyncio.get_running_loop()
+        async with surroundings.served() as path:
+            settings = stack_settings(path)
+            started = loop.time()
+            await gather("talos05", settings)
+            return loop.time() - started
+
+    # two rounds: all that is known beforehand, then the logs of the pods that were found
+    assert asyncio.run(timed()) < 3 * 0.5
+
+
+def test_the_command_looks_at_a_stack_and_saves_what_it_saw(surroundings: Surroundings) -> None:
+    words = ["doctor", "talos05", "--json", "--save", str(surroundings.folder / "saved")]
+
+    async def conversation() -> tuple[int, str, str]:
+        async with surroundings.served():
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "talos_gpu", *words),
+                cwd=surroundings.folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            out, err = await process.communicate()
+            return process.returncode or 0, out.decode(), err.decode()
+
+    code, out, err = asyncio.run(conversation())
+    assert (code, err) == (1, "")
+    assert {one["check"] for one in json.loads(out)["findings"]} == EXPECTED
+    assert (surroundings.folder / "saved" / "host" / "var/run/cdi/nvidia.yaml").is_file()

@@ -1,0 +1,84 @@
+"""The mock GPU as a container: the proofs' own commands run in it, by the real ffmpeg."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from lab.gpu.build import build
+from talos_gpu.settings.machine import Gpu
+from talos_gpu.verify.report import Proof
+from talos_gpu.verify.run import Demands, container_proofs
+from talos_gpu.verify.said import Said
+from tests.gpu.mock_gpu import MockGpu
+
+GPU = Gpu(model="Quadro P2000", driver="535.247.01", memory_mib=5120)
+
+
+class MockContainer:
+    """A machine with the mock GPU, seen as the proofs see a container."""
+
+    def __init__(self, gpu: MockGpu, majors: Mapping[str, int] | None = None) -> None:
+        self.gpu = gpu
+        self.majors = {"nvidia-uvm": 511} if majors is None else majors
+        self.commands: list[tuple[str, ...]] = []
+        self.without: set[str] = set()
+
+    async def run(self, command: Sequence[str], seconds: float) -> Said:
+        self.commands.append(tuple(command))
+        if command[0] in self.without:
+            return Said(tuple(command), 127, "", f"{command[0]}: not found", 0.0)
+        # nvidia-smi is where the libraries are, as CDI mounts it onto the PATH
+        path = f"{self.gpu.folder}:{os.environ['PATH']}"
+        started = time.monotonic()
+        process = await asyncio.create_subprocess_exec(
+            *self.gpu.command(*command),
+            env={**self.gpu.environment, "PATH": path, "NVIDIA_VISIBLE_DEVICES": "void"},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(seconds):
+            out, err = await process.communicate()
+        code = process.returncode or 0
+        code = code if code >= 0 else 128 - code  # as a container runtime says it
+        return Said(tuple(command), code, out.decode(), err.decode(), time.monotonic() - started)
+
+    def proofs(self, **demands: object) -> dict[str, Proof]:
+        """All proofs made in it, by name."""
+
+        async def majors() -> Mapping[str, int]:
+            return self.majors
+
+        wanted = Demands(GPU, **{"floor": None, "limit": 10, **demands})  # type: ignore[arg-type]
+        return {proof.name: proof for proof in asyncio.run(container_proofs(self, wanted, majors()))}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.geteuid() == 0:
+        return
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and "container" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.skip(reason="device nodes in a private /dev need root"))
+
+
+@pytest.fixture(scope="session")
+def built_libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("gpu") / "535.247.01"
+    build(out)
+    return out
+
+
+@pytest.fixture
+def container(built_libraries: Path, tmp_path: Path) -> MockContainer:
+    """A container with a healthy mock GPU of the test's own."""
+    folder = tmp_path / "lib"
+    shutil.copytree(built_libraries, folder, symlinks=True)
+    return MockContainer(MockGpu(folder))

@@ -1,0 +1,203 @@
+"""The judgements that need no program: parsing, spec, reports and their forms."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from talos_gpu.cdi import Strategy, facts, faults, patch
+from talos_gpu.talos.facts import NodeFacts
+from talos_gpu.verify import inside, render, smi, spec
+from talos_gpu.verify.progress import parse as parse_progress
+from talos_gpu.verify.report import Outcome, Proof, Report, Speed
+from talos_gpu.verify.said import Said
+from talos_gpu.verify.spec import HostSpec
+from talos_gpu.verify.words import ALL, cause_of
+
+P2000 = "cdi/p2000-535/toolkit-1.17.8.yaml"
+FACTS = NodeFacts(driver="535.247.01", char_majors={"nvidia-uvm": 511})
+
+
+def test_progress_is_the_last_of_each_key_and_fps_is_made_of_the_speed_where_ffmpeg_says_none() -> None:
+    text = "frame=1\nfps=0.00\nspeed=N/A\nprogress=continue\nframe=60\nfps=0.00\nspeed= 5.2x\nprogress=end\n"
+    found = parse_progress(text, 30.0)
+    assert (found.frames, found.fps, found.speed, found.ended) == (60, 156.0, 5.2, True)
+    assert parse_progress("", 30.0).speed is None
+
+
+@given(st.text())
+def test_any_text_can_be_parsed(text: str) -> None:
+    inside.parse(text)
+    smi.parse(text)
+    parse_progress(text, 30.0)
+    cause_of(text)
+
+
+def test_the_probe_is_read() -> None:
+    text = (
+        "node /dev/nvidia-uvm ff:0:666 \n"
+        "node /dev/nvidia0 c3:0:666 sh: 2: cannot open /dev/nvidia0: No such device or address\n"
+        "node /dev/nvidiactl c3:ff:666 sh: 2: cannot open /dev/nvidiactl: Operation not permitted\n"
+        "library /usr/local/glibc/usr/lib/libcuda.so.535.247.01 linked\n"
+        "library /usr/local/glibc/usr/lib/libnvidia-ml.so.535.247.01 bare\n"
+        "env NVIDIA_VISIBLE_DEVICES=void\nmajor nvidia-uvm 511\ntool timeout\n"
+    )
+    found = inside.parse(text)
+    assert found.missing_nodes() == []
+    assert found.refused_nodes() == ["/dev/nvidiactl"]
+    assert found.stale_nodes(None) == [("/dev/nvidia-uvm", 255, 511)]
+    assert found.stale_nodes({"nvidia-uvm": 255}) == []
+    assert found.libraries == {"libcuda": "535.247.01", "libnvidia-ml": "535.247.01"}
+    assert found.unlinked == ("libnvidia-ml",)
+    assert found.env == {"NVIDIA_VISIBLE_DEVICES": "void"}
+    assert found.tools == {"timeout"}
+
+
+def test_every_known_failure_has_a_name_of_its_own_and_a_sentence() -> None:
+    names = [words.cause.name for words in ALL]
+    assert len(set(names)) == len(names)
+    for words in ALL:
+        assert words.cause.sentence.endswith(".")
+        assert words.cause.source
+
+
+@pytest.fixture
+def healthy_spec(fixtures: Path) -> str:
+    return patch((fixtures / P2000).read_text(), Strategy.REAL).text
+
+
+def folders(text: str, *, without: str = "") -> dict[str, frozenset[str]]:
+    needed = facts(text)
+    found: dict[str, set[str]] = {}
+    for path in (*needed.host_paths, *needed.executables):
+        folder, _, name = path.rpartition("/")
+        found.setdefault(folder, set())
+        if path != without:
+            found[folder].add(name)
+    return {folder: frozenset(names) for folder, names in found.items()}
+
+
+def judged(text: str | None, node: NodeFacts = FACTS, *, without: str = "") -> Proof:
+    listed = folders(text, without=without) if text and not faults(text) else {}
+    return spec.judge(HostSpec("/var/run/cdi/nvidia.yaml", text, node, listed), Strategy.REAL, 0.1)
+
+
+def test_a_spec_that_is_installed_patched_and_fresh_is_proven(healthy_spec: str) -> None:
+    assert judged(healthy_spec).outcome is Outcome.PROVEN
+
+
+def test_a_spec_that_does_not_fit_says_why(healthy_spec: str, fixtures: Path) -> None:
+    unpatched = (fixtures / P2000).read_text()
+    moved = NodeFacts(driver="570.172.08")
+    with_major = healthy_spec.replace("path: /dev/nvidia-uvm\n", "path: /dev/nvidia-uvm\n    major: 238\n    type: c\n")
+    assert with_major != healthy_spec
+    cases = {
+        "spec-missing": judged(None),
+        "spec-invalid": judged("kind: x\n"),
+        "spec-unpatched": judged(unpatched),
+        "spec-stale": judged(healthy_spec, moved),
+        "spec-stale-major": judged(with_major),
+        "hook-missing": judged(healthy_spec, without="/usr/local/bin/nvidia-cdi-hook.real"),
+    }
+    assert {proof.cause: proof.outcome for proof in cases.values()} == dict.fromkeys(cases, Outcome.DISPROVEN)
+    assert [proof.cause for proof in cases.values()] == list(cases)
+    assert cases["spec-stale"].sentence == "it was made for driver 535.247.01, the node has 570.172.08 loaded."
+
+
+def test_a_library_that_is_gone_is_named(healthy_spec: str) -> None:
+    gone = next(path for path in healthy_spec.split() if path.endswith("libcuda.so.535.247.01"))
+    proof = judged(healthy_spec, without=gone)
+    assert (proof.cause, proof.outcome) == ("spec-paths", Outcome.DISPROVEN)
+    assert gone in proof.sentence
+
+
+def test_a_driver_that_could_not_be_read_leaves_freshness_open(healthy_spec: str) -> None:
+    unread = NodeFacts(unread={"driver": "needs role os:admin"})
+    assert judged(healthy_spec, unread).outcome is Outcome.UNKNOWN
+
+
+def proof(name: str, outcome: Outcome) -> Proof:
+    return Proof(name, outcome, "It is so.", "" if outcome is Outcome.PROVEN else "why", "do this")
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "needs_encoder", "code"),
+    [
+        ((Outcome.PROVEN, Outcome.SKIPPED), True, 0),
+        ((Outcome.PROVEN, Outcome.DISPROVEN, Outcome.UNKNOWN), True, 1),
+        ((Outcome.PROVEN, Outcome.UNKNOWN), True, 2),
+        ((Outcome.PROVEN, Outcome.ABSENT), True, 1),
+        ((Outcome.PROVEN, Outcome.ABSENT), False, 0),
+        ((Outcome.SKIPPED,), True, 2),
+        ((), True, 2),
+    ],
+)
+def test_exit_codes(outcomes: tuple[Outcome, ...], needs_encoder: bool, code: int) -> None:
+    proofs = tuple(proof("hevc_nvenc", outcome) for outcome in outcomes)
+    assert Report("s", "n", "", proofs, needs_encoder).exit_code == code
+
+
+REPORT = Report(
+    stack="talos05",
+    node="talos05",
+    place="pod media/tdarr-0",
+    proofs=(
+        Proof("spec", Outcome.PROVEN, "It is fresh.", evidence=("a",), seconds=0.05),
+        Proof(
+            "hevc_nvenc",
+            Outcome.DISPROVEN,
+            "The GPU encodes, but slowly.",
+            "slow",
+            "cool it",
+            ("frame=60", "bad \x1b byte"),
+            "ffmpeg -f null -",
+            1.25,
+            Speed(60, 15.0, 0.5, 1.0, pretended=False),
+        ),
+        Proof("cuda", Outcome.UNKNOWN, "Not tried.", "busy", "wait"),
+    ),
+    needs_encoder=True,
+    seconds=1.5,
+    notes=("a note",),
+)
+
+
+def test_the_text_for_people() -> None:
+    assert render.as_text(REPORT) == (
+        "talos05 (talos05), in pod media/tdarr-0: disproven\n"
+        "  ok      spec        It is fresh. [0.05 s]\n"
+        "  FAILED  hevc_nvenc  The GPU encodes, but slowly. [1.25 s]\n"
+        "                    remedy: cool it\n"
+        "  ?       cuda        Not tried.\n"
+        "                    remedy: wait\n"
+        "  note: a note\n"
+    )
+
+
+def test_the_json_is_the_documented_one() -> None:
+    documented = (Path(__file__).parents[2] / "docs" / "verify.md").read_text()
+    example = documented.partition("```json\n")[2].partition("```")[0]
+    assert json.loads(example) == json.loads(render.as_json([REPORT]))
+
+
+def test_junit_counts_failures_and_errors_and_is_well_formed() -> None:
+    [suite] = ET.fromstring(render.as_junit([REPORT]))
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
+    slow = suite[1]
+    assert (slow.get("name"), slow.get("time")) == ("hevc_nvenc", "1.250")
+    [failure] = slow
+    assert failure.get("type") == "slow"
+    assert failure.text == "remedy: cool it\nframe=60\nbad ? byte"
+
+
+def test_the_clip_is_not_shown() -> None:
+    said = Said(
+        ("ffmpeg", "-i", "data:video/h264;base64,AAAA/+=="), 0, "", "from 'data:video/h264;base64,AAAA/+==':", 0
+    )
+    assert said.shown == "ffmpeg -i data:video/h264;base64,..."
+    assert said.words == "from 'data:video/h264;base64,...':"
