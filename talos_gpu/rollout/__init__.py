@@ -1,0 +1,1 @@
+"""Rollouts: many stacks in waves, planned and approved as a whole, journalled, resumable."""

@@ -1,0 +1,130 @@
+"""Gates: what must hold on a stack's node after its update. A gate that cannot tell is a failure.
+
+The built-in ones are in the table by name, in the order in which they are asked, each in a module of its own that is
+imported when it is needed. A command of the user's is a gate too.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from threading import Event
+from typing import Any, Protocol
+
+from talos_gpu.errors import TalosGpuError
+from talos_gpu.rollout.model import Gate as GateRule
+
+BUILT_IN: Mapping[str, tuple[str, str]] = {}
+"""Name -> (module, name of a `Gate` in it), in the order in which they are asked."""
+_LAST_WORDS = 500
+
+
+class Verdict(StrEnum):
+    """What a gate says."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+    """It could not tell, which is as bad."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A gate's answer. `measured`: figures for the report, such as encode speeds, as JSON."""
+
+    verdict: Verdict
+    evidence: str = ""
+    cause: str = ""
+    remedy: str = ""
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a gate is asked about."""
+
+    stack: str
+    project: Path
+    stack_file: Path
+    timeout_s: int
+    update: Mapping[str, Any]
+    """Details of the update that went before; empty if nobody knows them any more."""
+    stopped: Event
+    """Set when the answer is no longer wanted."""
+
+
+class Gate(Protocol):
+    """One question about a node."""
+
+    def __call__(self, asked: Asked) -> Said:
+        """Answer within `asked.timeout_s` seconds."""
+        ...
+
+
+def built_in() -> tuple[GateRule, ...]:
+    """All built-in gates, in order."""
+    return tuple(GateRule(name=name) for name in BUILT_IN)
+
+
+def gate_of(rule: GateRule) -> Gate:
+    """The gate that a rule names. Raises KeyError if no built-in gate has the name."""
+    if rule.command is not None:
+        return _command(rule.command)
+    module, name = BUILT_IN[rule.name]
+    found: Gate = getattr(import_module(module), name)
+    return found
+
+
+def ask(rules: Sequence[GateRule], asked: Callable[[GateRule], Asked]) -> tuple[list[dict[str, Any]], str, str]:
+    """Ask the gates in order, up to the first that does not pass.
+
+    Returns every answer as JSON, the reason (`gate-failed`, `gate-unknown`, "" if all passed) and the cause.
+    """
+    answers = []
+    for rule in rules:
+        began = time.monotonic()
+        try:
+            said = gate_of(rule)(asked(rule))
+        except TalosGpuError as error:
+            said = Said(Verdict.UNKNOWN, cause=error.message, remedy=error.remedy)
+        except (OSError, ValueError, LookupError, RuntimeError) as error:
+            said = Said(Verdict.UNKNOWN, cause=f"{type(error).__name__}: {error}")
+        answer = {key: value for key, value in asdict(said).items() if value}
+        answers.append({"gate": rule.name, **answer, "seconds": round(time.monotonic() - began, 3)})
+        if said.verdict is not Verdict.PASSED:
+            remedy = f"; {said.remedy}" if said.remedy else ""
+            told = "failed" if said.verdict is Verdict.FAILED else "could not tell"
+            reason = "gate-failed" if said.verdict is Verdict.FAILED else "gate-unknown"
+            return answers, reason, f"gate {rule.name} {told}: {said.cause or said.evidence}{remedy}"
+    return answers, "", ""
+
+
+def _command(words: Sequence[str]) -> Gate:
+    def run(asked: Asked) -> Said:
+        environment = {**os.environ, "ROLLOUT_STACK": asked.stack, "ROLLOUT_STACK_FILE": str(asked.stack_file)}
+        try:
+            done = subprocess.run(
+                list(words),
+                cwd=asked.project,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=asked.timeout_s,
+                check=False,
+                start_new_session=True,
+            )
+        except subprocess.TimeoutExpired:
+            return Said(Verdict.UNKNOWN, cause=f"no answer within {asked.timeout_s} s")
+        text = done.stdout.decode(errors="replace").strip()[-_LAST_WORDS:]
+        verdict = {0: Verdict.PASSED, 1: Verdict.FAILED}.get(done.returncode, Verdict.UNKNOWN)
+        cause = "" if done.returncode == 0 else text or f"exit code {done.returncode}"
+        return Said(verdict, evidence=text, cause=cause)
+
+    return run

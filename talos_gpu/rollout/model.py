@@ -1,0 +1,133 @@
+"""rollout.yaml: which stacks, in which waves, within which limits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from talos_gpu.settings.base import Strict
+
+Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+Glob = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._*?\[\]!/-]+$", max_length=200)]
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+CheckName = Literal["settings", "release", "credentials", "reachable"]
+CHECKS: tuple[CheckName, ...] = ("settings", "release", "credentials", "reachable")
+
+
+def _fault(message: str, remedy: str = "") -> PydanticCustomError:
+    return PydanticCustomError("rollout", "{message}", {"message": message, "remedy": remedy, "whole": True})
+
+
+def _time(value: str) -> str:
+    hours, colon, minutes = value.partition(":")
+    digits = len(hours) == 2 and len(minutes) == 2 and hours.isdigit() and minutes.isdigit()
+    if not (colon and digits and int(hours) < 24 and int(minutes) < 60):
+        raise _fault(f"{value!r} is not a time of day", 'write it quoted, as "22:30"')
+    return value
+
+
+def _zone(value: str) -> str:
+    if value not in available_timezones():
+        raise _fault(f"{value!r} is not a time zone", "name it as the tz database does: Europe/Berlin, UTC")
+    return value
+
+
+Time = Annotated[str, AfterValidator(_time)]
+Zone = Annotated[str, AfterValidator(_zone)]
+
+
+class Selector(Strict):
+    """Some stacks: by one name, by a glob over names, or by a label."""
+
+    name: Word | None = Field(default=None, description="One stack.")
+    glob: Glob | None = Field(default=None, description="Every stack file whose stack's name fits: `talos0*`.")
+    label: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9._/-]+=[A-Za-z0-9._-]*$", description="Every stack with it: `site=home`."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Selector:
+        if sum(value is not None for value in (self.name, self.glob, self.label)) != 1:
+            raise _fault("must have exactly one of name, glob, label")
+        return self
+
+
+class WaveRule(Strict):
+    """One wave: by a count, a percentage of all stacks, or names. Whatever names a later wave is not counted in."""
+
+    name: Word | None = Field(default=None, description="For reports; default: `wave 2`.")
+    count: int | None = Field(default=None, ge=1, description="So many of the stacks that are left.")
+    percent: int | None = Field(default=None, ge=1, le=100, description="So much of all stacks, rounded up.")
+    stacks: tuple[Glob, ...] | None = Field(default=None, min_length=1, description="These, by name or glob.")
+    max_parallel: int | None = Field(default=None, ge=1, description="In place of the rollout's.")
+    soak_s: int | None = Field(default=None, ge=0, le=604800, description="In place of the rollout's, in seconds.")
+
+    @model_validator(mode="after")
+    def _one(self) -> WaveRule:
+        if sum(value is not None for value in (self.count, self.percent, self.stacks)) != 1:
+            raise _fault("must have exactly one of count, percent, stacks")
+        return self
+
+
+class Window(Strict):
+    """When stacks may be started. `until` at or before `from` means the next day."""
+
+    days: tuple[Day, ...] = Field(
+        default=("mon", "tue", "wed", "thu", "fri", "sat", "sun"), min_length=1, description="Days on which it opens."
+    )
+    opens: Time = Field(description='Time of day at which it opens: `"22:00"`.')
+    closes: Time = Field(description='Time of day at which it closes: `"04:00"`.')
+    timezone: Zone = Field(default="UTC", description="Of both times, as the tz database names it.")
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone."""
+        return ZoneInfo(self.timezone)
+
+
+class Gate(Strict):
+    """What must hold after a stack's update: a built-in gate by its name, or a command."""
+
+    name: Word = Field(description="A built-in gate, or any name for a command.")
+    command: tuple[str, ...] | None = Field(
+        default=None,
+        min_length=1,
+        description="Run in the project's folder with ROLLOUT_STACK set: 0 passes, 1 fails, anything else cannot tell.",
+    )
+    timeout_s: int = Field(default=900, ge=1, le=86400, description="Seconds after which it could not tell.")
+
+
+class RolloutFile(Strict):
+    """rollout.yaml."""
+
+    fleet: Word = Field(description="The fleet's name: one rollout of it at a time.")
+    stacks: tuple[Selector, ...] = Field(min_length=1, description="Which stacks; their order is the order of updates.")
+    waves: tuple[WaveRule, ...] = Field(
+        default=(), description="In order; the last count or percentage repeats. Default: one stack, then the rest."
+    )
+    clusters: dict[Word, tuple[Glob, ...]] = Field(
+        default_factory=dict, description="Cluster -> its stacks. A stack in none is in the cluster `default`."
+    )
+    labels: dict[Glob, dict[str, str]] = Field(default_factory=dict, description="Stacks -> their labels.")
+    max_parallel: int = Field(default=1, ge=1, le=64, description="Stacks in work at the same time.")
+    max_unavailable: int = Field(default=1, ge=1, description="Stacks of one cluster in work, or failed.")
+    max_failures: int = Field(default=0, ge=0, description="Stop when more have failed; in the first wave at any.")
+    soak_s: int = Field(default=0, ge=0, le=604800, description="Seconds after the gates, which are then asked again.")
+    lock_wait_s: int = Field(default=0, ge=0, le=86400, description="Seconds to wait for a stack that another locked.")
+    windows: tuple[Window, ...] = Field(default=(), description="When stacks may be started; default: always.")
+    holds: tuple[Glob, ...] = Field(default=(), description="Stacks that must not be started.")
+    preflight: tuple[CheckName, ...] = Field(
+        default=CHECKS, description="What is looked at before anything is planned."
+    )
+    gates: tuple[Gate, ...] | None = Field(default=None, description="Default: every built-in gate, in their order.")
+    rollback: Literal["when-safe", "never"] = Field(
+        default="when-safe", description="After a failed gate, back to the stack's last good commit where that is safe."
+    )
+    refresh: bool = Field(default=False, description="Refresh each stack before its preview and update.")
+    plan_parallel: int = Field(default=4, ge=1, le=64, description="Previews at the same time.")
+    stack_files: str = Field(
+        default=".", min_length=1, description="Folder of the Pulumi.STACK.yaml, from the project."
+    )

@@ -1,0 +1,168 @@
+"""What a rollout would do, as data: made once, shown, hashed, approved, and then carried out and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from talos_gpu.rollout.errors import NotPlanned
+from talos_gpu.rollout.model import Gate, Window
+from talos_gpu.settings.base import Strict
+
+VERSION = 1
+Reboot = Literal["no", "possible", "forbidden", "unknown"]
+
+
+class Wave(Strict):
+    """Stacks that may be in work together, and how."""
+
+    name: str
+    stacks: tuple[str, ...]
+    max_parallel: int
+    soak_s: int
+
+
+class Change(Strict):
+    """What a preview would do to one resource. Values are left out: they may be secret."""
+
+    op: str
+    """As the engine names it: create, update, replace, delete."""
+    type: str
+    name: str
+    properties: tuple[str, ...] = ()
+    """Paths of the properties that differ."""
+
+
+class StackPlan(Strict):
+    """What is known of one stack, and what its update would do."""
+
+    name: str
+    cluster: str
+    config: str
+    """SHA-256 of its stack file, hex."""
+    state: str
+    """SHA-256 of its resources, hex; see `talos_gpu.rollout.versions`."""
+    release: str = ""
+    """Talos release in its settings."""
+    reboot: Reboot = "unknown"
+    changes: tuple[Change, ...] = ()
+    faults: tuple[str, ...] = ()
+    """Why it cannot be rolled out: settings, preflight, preview."""
+
+    @property
+    def replacements(self) -> tuple[Change, ...]:
+        """The resources that would be replaced."""
+        return tuple(change for change in self.changes if "replace" in change.op)
+
+    @property
+    def cdi(self) -> tuple[Change, ...]:
+        """The changes to what brings the CDI spec to the node."""
+        return tuple(change for change in self.changes if "/cdi:" in change.type or "cdi" in change.name.lower())
+
+
+class Plan(Strict):
+    """A whole rollout."""
+
+    version: int = VERSION
+    fleet: str
+    made_at: float
+    """Seconds since the epoch; not part of the hash."""
+    commit: str
+    """The project's commit, hex."""
+    source: str
+    """SHA-256 of the project's files as they are, hex: uncommitted changes move it."""
+    clean: bool
+    """Whether the files are those of the commit."""
+    rollout: str
+    """SHA-256 of rollout.yaml, hex."""
+    waves: tuple[Wave, ...]
+    stacks: dict[str, StackPlan]
+    max_unavailable: int
+    max_failures: int
+    lock_wait_s: int
+    windows: tuple[Window, ...]
+    gates: tuple[Gate, ...]
+    rollback: Literal["when-safe", "never"]
+    refresh: bool
+    stack_files: str
+    """Folder of the stack files, from the project's folder."""
+    holds: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = Field(default=())
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 over everything but the moment it was made, hex. An approval binds to it."""
+        return digest(self.model_dump(mode="json", exclude={"made_at"}))
+
+    @property
+    def faults(self) -> list[str]:
+        """Every reason why this plan cannot be run, a line each."""
+        return [f"{stack.name}: {fault}" for stack in self.stacks.values() for fault in stack.faults]
+
+    def differences(self, now: Versions) -> list[str]:
+        """What has moved between the plan and `now`, a line each; states that `now` leaves out are not compared."""
+        found = []
+        if now.commit != self.commit:
+            found.append(f"commit: {self.commit[:12]} was planned, {now.commit[:12]} is there")
+        elif now.source != self.source:
+            found.append("files of the project changed without a commit")
+        if now.rollout != self.rollout:
+            found.append("rollout.yaml changed")
+        for name, stack in self.stacks.items():
+            if now.configs.get(name, "") != stack.config:
+                found.append(f"config of {name} changed")
+            if name in now.states and now.states[name] != stack.state:
+                found.append(f"state of {name} changed: somebody updated it")
+        return found
+
+
+class Versions(Strict):
+    """What an approval is bound to, as it is at one moment. Digests are SHA-256, hex."""
+
+    commit: str
+    source: str
+    rollout: str
+    configs: dict[str, str]
+    states: dict[str, str]
+
+
+class Approval(Strict):
+    """Somebody's yes to one plan."""
+
+    plan: str
+    """The plan's hash."""
+    by: str
+    at: float
+
+
+def digest(document: object) -> str:
+    """SHA-256 of a JSON document in its canonical form, hex."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_plan(path: Path) -> Plan:
+    """The plan in a file. Raises NotPlanned if there is none or it cannot be read by this version."""
+    try:
+        return Plan.model_validate_json(path.read_bytes(), strict=True)
+    except FileNotFoundError:
+        raise NotPlanned("there is no plan") from None
+    except (OSError, ValidationError) as error:
+        first = str(error).splitlines()[0]
+        raise NotPlanned(f"the plan {path} cannot be read: {first}") from None
+
+
+def waves_of(plan: Plan) -> Mapping[str, int]:
+    """The index of each stack's wave."""
+    return {name: index for index, wave in enumerate(plan.waves) for name in wave.stacks}
+
+
+def names(plan: Plan) -> Sequence[str]:
+    """The stacks in the order of their updates."""
+    return [name for wave in plan.waves for name in wave.stacks]

@@ -1,0 +1,225 @@
+"""The report of a rollout: made from its plan and its journal alone, as JSON with a schema and as Markdown."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import Field
+
+from talos_gpu.rollout.decide import phase
+from talos_gpu.rollout.fleet import Fleet
+from talos_gpu.rollout.plan import Plan, StackPlan
+from talos_gpu.rollout.records import Final, Kind, Outcome, Record, Step
+from talos_gpu.settings.base import Strict
+
+
+class StepReport(Strict):
+    """One step of one stack."""
+
+    step: str
+    ended_at: float
+    """Seconds since the epoch."""
+    seconds: float
+    ok: bool
+    reason: str = ""
+    cause: str = ""
+    gates: tuple[dict[str, Any], ...] = ()
+    """Answers of the gates: gate, verdict, evidence, cause, remedy, measured, seconds."""
+    resources: dict[str, int] = Field(default_factory=dict)
+    """How many resources were created, updated, left as they were."""
+
+
+class StackReport(Strict):
+    """One stack."""
+
+    name: str
+    cluster: str
+    wave: str
+    state: str
+    """done, failed, rolled-back, interrupted, held, not-started; or the step that it is in; or pending."""
+    reason: str = ""
+    cause: str = ""
+    steps: tuple[StepReport, ...] = ()
+
+
+class Report(Strict):
+    """A rollout as its journal tells it."""
+
+    version: int = 1
+    fleet: str
+    plan: str
+    """The plan's hash."""
+    commit: str
+    outcome: str
+    """complete, failed, stopped, aborted; "" while it has not ended."""
+    why: str = ""
+    """Why nothing more was started."""
+    begun_at: float
+    ended_at: float
+    waves: tuple[str, ...]
+    stacks: tuple[StackReport, ...]
+    next: str
+    """The command that comes next; "" when all is done."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many stacks ended how."""
+        found: dict[str, int] = {}
+        for stack in self.stacks:
+            found[stack.state] = found.get(stack.state, 0) + 1
+        return found
+
+
+def make(plan: Plan, records: Iterable[Record]) -> Report:
+    """The report of what the records tell."""
+    fleet = Fleet(plan)
+    steps: dict[str, list[StepReport]] = {}
+    first, last, why = 0.0, 0.0, ""
+    for record in records:
+        fleet.apply(record)
+        first, last = first or record.at, record.at
+        if record.kind is Kind.ENDED:
+            steps.setdefault(record.stack, []).append(_step(record))
+        elif record.kind is Kind.STOP:
+            why = record.cause or record.reason
+        elif record.kind is Kind.RESUMED:
+            why = ""
+    stacks = tuple(
+        StackReport(
+            name=entry.name,
+            cluster=entry.cluster,
+            wave=plan.waves[entry.wave].name,
+            state=phase(entry),
+            reason=entry.reason,
+            cause=entry.cause,
+            steps=tuple(steps.get(entry.name, ())),
+        )
+        for entry in fleet.entries.values()
+    )
+    return Report(
+        fleet=plan.fleet,
+        plan=plan.hash,
+        commit=plan.commit,
+        outcome=fleet.outcome.value if fleet.outcome else "",
+        why=why,
+        begun_at=first,
+        ended_at=last,
+        waves=tuple(wave.name for wave in plan.waves),
+        stacks=stacks,
+        next=next_command(fleet),
+    )
+
+
+def next_command(fleet: Fleet) -> str:
+    """What to type next; "" when all is done."""
+    if fleet.outcome is Outcome.COMPLETE:
+        held = [entry.name for entry in fleet.entries.values() if entry.final is Final.HELD]
+        return f"talos-gpu rollout release {shlex.join(held)} && talos-gpu rollout resume" if held else ""
+    if fleet.outcome is Outcome.ABORTED:
+        return "talos-gpu rollout plan"
+    return "talos-gpu rollout resume" if fleet.begun else "talos-gpu rollout run"
+
+
+def _step(record: Record) -> StepReport:
+    return StepReport(
+        step=(record.step or Step.UPDATE).value,
+        ended_at=record.at,
+        seconds=float(record.details.get("seconds", 0.0)),
+        ok=bool(record.ok),
+        reason=record.reason,
+        cause=record.cause,
+        gates=tuple(record.details.get("gates", ())),
+        resources=dict(record.details.get("resources", {})),
+    )
+
+
+def speeds(stack: StackReport) -> list[tuple[str, float, float, str]]:
+    """What gates measured before and after the update: gate and figure, before, after, unit.
+
+    A gate says so with `measured: {NAME: {"before": NUMBER, "after": NUMBER, "unit": TEXT}}`.
+    """
+    found = []
+    for step in stack.steps:
+        for answer in step.gates:
+            for name, value in (answer.get("measured") or {}).items():
+                if isinstance(value, Mapping) and {"before", "after"} <= value.keys():
+                    words = f"{answer['gate']}: {name}"
+                    found.append((words, float(value["before"]), float(value["after"]), str(value.get("unit", ""))))
+    return found
+
+
+def markdown(report: Report) -> str:
+    """The report for people."""
+    lines = [
+        f"# Rollout of {report.fleet}: {report.outcome or 'not ended'}",
+        "",
+        f"Commit {report.commit[:12]}, plan {report.plan[:12]}, begun {moment(report.begun_at)}.",
+        *([f"Stopped: {report.why}."] if report.why else []),
+        "",
+        "| stack | wave | cluster | state | why |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for stack in report.stacks:
+        why = _cell(stack.cause or stack.reason)
+        lines.append(f"| {stack.name} | {stack.wave} | {stack.cluster} | {stack.state} | {why} |")
+    measured = [(stack.name, *speed) for stack in report.stacks for speed in speeds(stack)]
+    if measured:
+        lines += ["", "| stack | measured | before | after | unit |", "| --- | --- | --- | --- | --- |"]
+        lines += [f"| {name} | {what} | {a:g} | {b:g} | {unit} |" for name, what, a, b, unit in measured]
+    return "\n".join([*lines, "", ending(report)])
+
+
+def ending(report: Report) -> str:
+    """How it ended and what comes next, in a few lines."""
+    counted = ", ".join(f"{count} {state}" for state, count in report.counts.items())
+    lines = [f"{report.outcome or 'not ended'}: {counted}"]
+    failed = (Final.FAILED.value, Final.ROLLED_BACK.value, Final.INTERRUPTED.value)
+    lines += [f"{stack.name}: {stack.state}: {stack.cause}" for stack in report.stacks if stack.state in failed]
+    if report.next:
+        lines.append(f"next: {report.next}")
+    return "\n".join(lines)
+
+
+def plan_markdown(plan: Plan) -> str:
+    """A plan for people: what an approval says yes to."""
+    lines = [f"# Plan {plan.hash[:12]}: {plan.fleet}", "", f"Commit {plan.commit[:12]}.", ""]
+    lines += [f"Warning: {warning}." for warning in plan.warnings]
+    for wave in plan.waves:
+        soak = f", {wave.soak_s} s soak" if wave.soak_s else ""
+        lines += [
+            "",
+            f"## {wave.name}: {counted(len(wave.stacks), 'stack')}, {wave.max_parallel} at a time{soak}",
+            "",
+            "| stack | cluster | reboot | replaced | CDI | changes |",
+            "| --- | --- | --- | --- | --- | --- |",
+            *(_plan_row(plan.stacks[name]) for name in wave.stacks),
+        ]
+    if plan.faults:
+        lines += ["", "## Faults: this plan cannot be approved", "", *(f"- {_cell(fault)}" for fault in plan.faults)]
+    else:
+        lines += ["", f"next: talos-gpu rollout approve {plan.hash[:12]}"]
+    return "\n".join(lines)
+
+
+def _plan_row(stack: StackPlan) -> str:
+    replaced = ", ".join(change.name for change in stack.replacements) or "-"
+    cdi = ", ".join(f"{change.op} {change.name}" for change in stack.cdi) or "-"
+    changes = ", ".join(f"{change.op} {change.name}" for change in stack.changes) or "none"
+    return f"| {stack.name} | {stack.cluster} | {stack.reboot} | {replaced} | {cdi} | {changes} |"
+
+
+def counted(count: int, word: str) -> str:
+    """`1 stack`, `3 stacks`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+def _cell(text: str) -> str:
+    return text.replace("\n", " ").replace("|", "\\|")
+
+
+def moment(at: float) -> str:
+    """A moment as people write it, UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,159 @@
+"""One process's part of a rollout on the real engine: checks, lock, journal, signals, and what is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from talos_gpu.rollout import lock
+from talos_gpu.rollout.drive import Drive, View
+from talos_gpu.rollout.errors import ApprovalVoid, NothingToResume, NotPlanned, Unfinished
+from talos_gpu.rollout.fleet import Fleet
+from talos_gpu.rollout.journal import Journal
+from talos_gpu.rollout.plan import Plan, waves_of
+from talos_gpu.rollout.processes import Processes
+from talos_gpu.rollout.pulumi_cli import Pulumi
+from talos_gpu.rollout.records import Final, Kind, Outcome, Record, final
+from talos_gpu.rollout.rollback import Rollback
+from talos_gpu.rollout.store import Store
+from talos_gpu.rollout.versions import versions
+
+_STATES_AT_ONCE = 4
+_PRESSES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A fleet's folder, its project and its rollout.yaml."""
+
+    store: Store
+    pulumi: Pulumi
+    rollout: Path
+    views: Sequence[View] = ()
+
+    def run(self) -> Fleet:
+        """Carry the approved plan out, to the end or until it stops.
+
+        Raises FleetLocked, NotPlanned, NotApproved, Unfinished, or ApprovalVoid with everything that has moved.
+        """
+        with self.store.locked("rollout run"):
+            plan = self.store.plan()
+            if plan.faults:
+                raise NotPlanned("the plan has faults", "see `talos-gpu rollout plan`")
+            approval = self.store.require_approval(plan)
+            if self.store.journal.exists():
+                before = self.store.fleet(self.store.running_plan())
+                if before.begun and before.outcome is None:
+                    raise Unfinished
+            self._require_unmoved(plan, list(plan.stacks))
+            self.store.begin(plan)
+            details = {"plan": plan.hash, "commit": plan.commit, "approved_by": approval.by, "pid": os.getpid()}
+            return self._go(plan, Fleet(plan), Record(Kind.BEGUN, time.time(), details=details))
+
+    def resume(self) -> Fleet:
+        """Go on where the journal ends; what failed or was held in a rollout that ended gets another turn.
+
+        Raises FleetLocked, NothingToResume, or ApprovalVoid: also the stacks that were not begun must be as planned.
+        """
+        with self.store.locked("rollout resume"):
+            plan = self.store.running_plan()
+            fleet = self.store.fleet(plan)
+            if not fleet.begun:
+                raise NothingToResume("no rollout was begun")
+            if fleet.outcome is Outcome.ABORTED:
+                raise NothingToResume("the last rollout was aborted")
+            if fleet.outcome is not None and set(fleet.counts()) == {Final.DONE}:
+                raise NothingToResume("the last rollout is complete")
+            begun = {record.stack for record in self.store.records() if record.kind is Kind.STARTED}
+            self._require_unmoved(plan, [name for name in plan.stacks if name not in begun])
+            details = {"retry": fleet.outcome is not None, "pid": os.getpid()}
+            return self._go(plan, fleet, Record(Kind.RESUMED, time.time(), details=details))
+
+    def abort(self) -> Fleet:
+        """Give up a rollout that no process works on: what has no end gets `not-started` or `interrupted`.
+
+        Raises FleetLocked if one does (then it must be asked to stop), NothingToResume if there is none.
+        """
+        with self.store.locked("rollout abort"):
+            plan = self.store.running_plan()
+            fleet = self.store.fleet(plan)
+            if not fleet.begun or fleet.outcome is not None:
+                raise NothingToResume("no rollout is unfinished")
+            now = time.time()
+            with Journal(self.store.journal) as journal:
+                for record in _abort_records(fleet, now):
+                    journal.write(record)
+                    fleet.apply(record)
+            return fleet
+
+    def ask_to_stop(self) -> lock.Holder | None:
+        """Ask the process that works on this fleet to finish what runs and stop; None if there is none."""
+        found = lock.holder(self.store.lock) if lock.is_held(self.store.lock) else None
+        if found is not None:
+            os.kill(found.pid, signal.SIGINT)
+        return found
+
+    def _require_unmoved(self, plan: Plan, stacks: Sequence[str]) -> None:
+        now = versions(self.pulumi, self.rollout, plan.stacks, stacks, parallel=_STATES_AT_ONCE)
+        differences = plan.differences(now)
+        if differences:
+            raise ApprovalVoid(differences)
+
+    def _go(self, plan: Plan, fleet: Fleet, first: Record) -> Fleet:
+        waves = waves_of(plan)
+        back = Rollback(plan, self.pulumi, self.store.good(), self.store.folder / "worktrees")
+        runner = Processes(
+            self.pulumi,
+            self.store.logs,
+            plan.gates,
+            soaks=lambda stack: plan.waves[waves[stack]].soak_s,
+            lock_wait_s=plan.lock_wait_s,
+            refresh=plan.refresh,
+            roll_back=back.project,
+        )
+        with Journal(self.store.journal) as journal, _asked(runner.ask):
+            drive = Drive(fleet, runner, journal.write, self.views, self.store.held(plan), back.may)
+            drive.begin(first)
+            drive.run()
+        back.clear()
+        if plan.clean:
+            done = [entry.name for entry in fleet.entries.values() if entry.final is Final.DONE]
+            self.store.save_good({name: {"commit": plan.commit, "release": plan.stacks[name].release} for name in done})
+        return fleet
+
+
+def _abort_records(fleet: Fleet, now: float) -> Iterator[Record]:
+    yield Record(Kind.STOP, now, reason="aborted", cause="given up by hand")
+    for entry in list(fleet.entries.values()):
+        if entry.final is None:
+            begun = fleet.is_down(entry.name)
+            state = Final.INTERRUPTED if begun else Final.NOT_STARTED
+            cause = "its update was begun: look at it with `pulumi preview`" if begun else "the rollout was aborted"
+            yield final(now, entry.name, state, "aborted", cause)
+    yield Record(Kind.FINISHED, now, details={"outcome": Outcome.ABORTED.value})
+
+
+@contextmanager
+def _asked(ask: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM become questions; after the second one the third ends the process, as ever."""
+    presses = 0
+
+    def pressed(number: int, _frame: FrameType | None) -> None:
+        nonlocal presses
+        presses += 1
+        ask()
+        if presses >= _PRESSES:
+            signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, pressed) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

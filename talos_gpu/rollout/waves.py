@@ -1,0 +1,137 @@
+"""Which stacks, and in which waves: pure functions of rollout.yaml and of the stacks' names."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import translate
+
+from talos_gpu.rollout.model import RolloutFile, Selector, WaveRule
+from talos_gpu.rollout.plan import Wave
+from talos_gpu.settings.faults import Fault, did_you_mean
+
+DEFAULT_CLUSTER = "default"
+"""The cluster of stacks that rollout.yaml puts in none: the limits hold for all of them together."""
+_CANARY = (WaveRule(name="canary", count=1), WaveRule(name="rest", percent=100))
+
+
+class Globs:
+    """Matches a name against globs; a glob without wildcards is a plain name and costs a look-up."""
+
+    def __init__(self, globs: Sequence[str]) -> None:
+        self._plain = frozenset(globs)
+        self._patterns = [re.compile(translate(glob)) for glob in globs if set(glob) & set("*?[")]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._plain or any(pattern.match(name) for pattern in self._patterns)
+
+
+def labels_of(file: RolloutFile, names: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+    """The labels of each stack; a later entry of `labels` wins."""
+    found: dict[str, dict[str, str]] = {name: {} for name in names}
+    for glob, labels in file.labels.items():
+        globs = Globs([glob])
+        for name in names:
+            if name in globs:
+                found[name].update(labels)
+    return found
+
+
+def clusters_of(file: RolloutFile, names: Sequence[str]) -> tuple[Mapping[str, str], list[Fault]]:
+    """The cluster of each stack, and the faults: a stack in two clusters."""
+    found: dict[str, str] = {}
+    faults = []
+    for cluster, patterns in file.clusters.items():
+        globs = Globs(patterns)
+        for name in names:
+            if name not in globs:
+                continue
+            if name in found:
+                faults.append(Fault(f"clusters.{cluster}", repr(name), f"is in the cluster {found[name]!r} as well"))
+            else:
+                found[name] = cluster
+    return {name: found.get(name, DEFAULT_CLUSTER) for name in names}, faults
+
+
+def select(file: RolloutFile, known: Sequence[str]) -> tuple[list[str], list[Fault]]:
+    """The stacks in the file's order without repetition, and the faults: selectors that select nothing.
+
+    `known` are the names of all stacks that there are.
+    """
+    labels = labels_of(file, known)
+    chosen: dict[str, None] = {}
+    faults = []
+    for index, selector in enumerate(file.stacks):
+        found = list(_selected(selector, known, labels))
+        if not found:
+            value = selector.name or selector.glob or selector.label or ""
+            remedy = did_you_mean(value, known) if selector.name else f"stacks there: {', '.join(known) or 'none'}"
+            faults.append(Fault(f"stacks[{index}]", repr(value), "selects no stack", remedy))
+        chosen.update(dict.fromkeys(found))
+    return list(chosen), faults
+
+
+def _selected(selector: Selector, known: Sequence[str], labels: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    if selector.label is not None:
+        key, _, value = selector.label.partition("=")
+        yield from (name for name in known if labels[name].get(key) == value)
+    else:
+        globs = Globs([selector.name or selector.glob or ""])
+        yield from (name for name in known if name in globs)
+
+
+def divide(file: RolloutFile, stacks: Sequence[str]) -> tuple[list[Wave], list[Fault]]:
+    """The waves over `stacks`, every stack in exactly one, and the faults: stacks that no wave has, empty names."""
+    rules = file.waves or _CANARY
+    named = [_named(rule, stacks) for rule in rules]
+    faults = []
+    owner: dict[str, int] = {}
+    for index, names in enumerate(named):
+        faults += [
+            Fault(f"waves[{index}]", repr(name), f"is in waves[{owner[name]}] as well")
+            for name in names
+            if owner.setdefault(name, index) != index
+        ]
+        if rules[index].stacks is not None and not names:
+            faults.append(Fault(f"waves[{index}].stacks", "", "names no stack of this rollout"))
+    rest = [name for name in stacks if name not in owner]
+    waves: list[Wave] = []
+    position = 0
+    for index, rule in enumerate(rules):
+        members = [name for name in named[index] if owner[name] == index]
+        if rule.stacks is None:
+            size = _size(rule, len(stacks))
+            repeat = not any(later.stacks is None for later in rules[index + 1 :])
+            stop = len(rest) if repeat else min(position + size, len(rest))
+            while position < stop:
+                waves.append(_wave(file, rule, rest[position : min(position + size, stop)], len(waves)))
+                position += size
+            position = min(position, stop)
+        elif members:
+            waves.append(_wave(file, rule, members, len(waves)))
+    if position < len(rest):
+        left = rest[position:]
+        shown = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
+        faults.append(Fault("waves", "", f"leave out {shown}", "add a wave with count, or percent: 100, at the end"))
+    return waves, faults
+
+
+def _named(rule: WaveRule, stacks: Sequence[str]) -> list[str]:
+    if rule.stacks is None:
+        return []
+    globs = Globs(rule.stacks)
+    return [name for name in stacks if name in globs]
+
+
+def _size(rule: WaveRule, total: int) -> int:
+    return rule.count or max(1, math.ceil(total * (rule.percent or 0) / 100))
+
+
+def _wave(file: RolloutFile, rule: WaveRule, members: Sequence[str], index: int) -> Wave:
+    return Wave(
+        name=rule.name or f"wave {index + 1}",
+        stacks=tuple(members),
+        max_parallel=rule.max_parallel or file.max_parallel,
+        soak_s=file.soak_s if rule.soak_s is None else rule.soak_s,
+    )

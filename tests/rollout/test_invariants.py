@@ -1,0 +1,230 @@
+"""Random fleets in virtual time: whatever happens, the limits hold, the order is kept and every stack has its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from talos_gpu.rollout.fleet import Fleet
+from talos_gpu.rollout.model import Gate, RolloutFile, Selector, WaveRule
+from talos_gpu.rollout.plan import Plan, waves_of
+from talos_gpu.rollout.records import Final, Kind, Outcome, Record, Step
+from tests.rollout.simulation import START, FakeRunner, Killed, World, finals, plan_of, run
+
+BROKEN_AT = (Step.UPDATE, Step.GATES, Step.REGATE, Step.ROLLBACK)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fleet and what befalls it."""
+
+    plan: Plan
+    broken: dict[str, Step]
+    held: frozenset[str]
+    slow: dict[str, int] = field(default_factory=dict)
+    rolls_back: bool = False
+
+    def world(self) -> World:
+        return World(
+            seconds=lambda stack, step: float(self.slow.get(stack, 3) + 2 * (step is Step.GATES)),
+            broken=lambda stack, step: "broken on purpose" if self._breaks(stack, step) else "",
+        )
+
+    def _breaks(self, stack: str, step: Step) -> bool:
+        at = self.broken.get(stack)
+        return at is step or (at is Step.ROLLBACK and step is Step.GATES)
+
+    def run(self, world: World, journal: list[Record], **more: Any) -> tuple[Fleet, FakeRunner]:
+        return run(
+            self.plan,
+            world,
+            journal,
+            held=lambda name: name in self.held,
+            may_roll_back=lambda _: self.rolls_back,
+            **more,
+        )
+
+
+@st.composite
+def cases(draw: st.DrawFn, parallel: int = 5) -> Case:
+    names = [f"s{index:02}" for index in range(draw(st.integers(1, 14)))]
+    clusters = draw(st.integers(1, 4))
+    rules = draw(
+        st.lists(
+            st.one_of(
+                st.builds(WaveRule, count=st.integers(1, 5), soak_s=st.sampled_from([None, 0, 7])),
+                st.builds(WaveRule, percent=st.integers(1, 100), max_parallel=st.none() | st.integers(1, parallel)),
+            ),
+            max_size=4,
+        )
+    )
+    file = RolloutFile(
+        fleet="fleet",
+        stacks=(Selector(glob="*"),),
+        waves=tuple(rules),
+        clusters={
+            f"c{number}": tuple(names[number::clusters]) for number in range(clusters) if names[number::clusters]
+        },
+        max_parallel=draw(st.integers(1, parallel)),
+        max_unavailable=draw(st.integers(1, 3)),
+        max_failures=draw(st.integers(0, 3)),
+        gates=(Gate(name="gate", command=("true",)),),
+    )
+    some = st.sampled_from(names)
+    return Case(
+        plan=plan_of(file, names),
+        broken=draw(st.dictionaries(some, st.sampled_from(BROKEN_AT), max_size=4)),
+        held=draw(st.frozensets(some, max_size=2)),
+        slow=draw(st.dictionaries(some, st.integers(1, 40), max_size=6)),
+        rolls_back=draw(st.booleans()),
+    )
+
+
+def check(case: Case, journal: list[Record], fleet: Fleet) -> None:
+    """The promises, read from the journal alone, without the scheduler's own counting."""
+    wave, cluster = waves_of(case.plan), {name: stack.cluster for name, stack in case.plan.stacks.items()}
+    down, left = set[str](), set[str]()
+    final: dict[str, str] = {}
+    failures, done_once = 0, set[str]()
+    for record in journal:
+        if record.kind is Kind.RESUMED:
+            retry = bool(record.details.get("retry"))
+            kept = () if retry else (Final.FAILED.value, Final.ROLLED_BACK.value, Final.HELD.value)
+            final = {name: state for name, state in final.items() if state in kept}
+            failures = 0 if retry else failures
+            left = set(down)  # a resume ends first what was begun
+        elif record.kind is Kind.STARTED:
+            name = record.stack
+            down.add(name)
+            assert record.step in (Step.UPDATE, Step.ROLLBACK)
+            if record.step is Step.UPDATE:
+                assert name not in case.held
+                assert name not in final, f"{name} was updated after its end"
+                assert name not in done_once, f"{name} was done and updated again"
+                assert name in left or failures <= case.plan.max_failures, "started although too many had failed"
+                earlier = [] if name in left else [other for other, index in wave.items() if index < wave[name]]
+                assert all(other in final for other in earlier), f"{name} did not wait for the wave before"
+            per_cluster = Counter(cluster[other] for other in down)
+            assert per_cluster[cluster[name]] <= case.plan.max_unavailable, f"{cluster[name]}: too many unavailable"
+        elif record.kind is Kind.FINAL:
+            assert record.stack not in final, f"{record.stack} has two ends"
+            final[record.stack] = record.details["state"]
+            failures += final[record.stack] in (Final.FAILED.value, Final.ROLLED_BACK.value)
+            if final[record.stack] in (Final.DONE.value, Final.ROLLED_BACK.value):
+                down.discard(record.stack)
+            if final[record.stack] == Final.DONE.value:
+                done_once.add(record.stack)
+    assert journal[-1].kind is Kind.FINISHED
+    assert final == finals(fleet)
+    assert final.keys() == case.plan.stacks.keys()
+    assert (fleet.outcome is Outcome.COMPLETE) == all(state in ("done", "held") for state in final.values())
+
+
+def in_work(case: Case, runner: FakeRunner) -> None:
+    """Looked at whenever a step begins."""
+    waves = {waves_of(case.plan)[name] for name in runner.working}
+    assert len(waves) == 1, "two waves at once"
+    assert len(runner.working) <= case.plan.waves[waves.pop()].max_parallel
+
+
+@given(case=cases())
+@settings(max_examples=80, deadline=None)
+def test_limits_order_and_ends(case: Case) -> None:
+    journal: list[Record] = []
+    fleet, _ = case.run(case.world(), journal, watch=lambda runner: in_work(case, runner))
+    check(case, journal, fleet)
+    for name, state in finals(fleet).items():
+        if state == Final.FAILED:
+            assert name in case.broken
+        if state == Final.HELD:
+            assert name in case.held
+
+
+@given(case=cases(), kills=st.lists(st.integers(0, 60), max_size=5))
+@settings(max_examples=80, deadline=None)
+def test_limits_order_and_ends_over_kills(case: Case, kills: list[int]) -> None:
+    journal, fleet = _with_kills(case, case.world(), kills)
+    check(case, journal, fleet)
+
+
+@given(case=cases(parallel=1), kills=st.lists(st.integers(0, 60), min_size=1, max_size=5))
+@settings(max_examples=80, deadline=None)
+def test_a_resume_reaches_the_same_end(case: Case, kills: list[int]) -> None:
+    undisturbed, _ = case.run(case.world(), [])
+    _, resumed = _with_kills(case, case.world(), kills)
+    assert finals(resumed) == finals(undisturbed)
+    assert resumed.outcome is undisturbed.outcome
+
+
+@given(case=cases(), kills=st.lists(st.integers(0, 60), min_size=1, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_a_healthy_fleet_is_complete_after_any_kills(case: Case, kills: list[int]) -> None:
+    healthy = Case(case.plan, {}, case.held, case.slow)
+    world = healthy.world()
+    _, resumed = _with_kills(healthy, world, kills)
+    assert resumed.outcome is Outcome.COMPLETE
+    assert {name for name, state in finals(resumed).items() if state == "done"} == set(case.plan.stacks) - case.held
+    assert world.applied == dict.fromkeys(set(case.plan.stacks) - case.held, 1)
+
+
+@given(case=cases(), first=st.integers(0, 80), later=st.none() | st.integers(0, 40))
+@settings(max_examples=60, deadline=None)
+def test_interrupts(case: Case, first: int, later: int | None) -> None:
+    """Once: what runs is finished. Twice: it is interrupted. The rest was not started, and a resume takes it up."""
+    asks = [START + first, *([] if later is None else [START + first + later])]
+    journal: list[Record] = []
+    world = case.world()
+    fleet, runner = case.run(world, journal, asks=list(asks))
+    check(case, journal, fleet)
+    counts = fleet.counts()
+    if later is None or runner.asks:
+        assert not counts.get(Final.INTERRUPTED)
+    stop = next((index for index, record in enumerate(journal) if record.kind is Kind.STOP), len(journal))
+    assert not [r for r in journal[stop:] if r.kind is Kind.STARTED and r.step is Step.UPDATE]
+    if fleet.outcome is not Outcome.COMPLETE and not case.broken:
+        again, _ = case.run(world, journal)
+        check(case, journal, again)
+        assert again.outcome is Outcome.COMPLETE
+
+
+@given(case=cases())
+@settings(max_examples=40, deadline=None)
+def test_a_mended_fleet_is_complete_after_a_resume(case: Case) -> None:
+    journal: list[Record] = []
+    case.run(case.world(), journal)
+    mended = Case(case.plan, {}, frozenset(), case.slow)
+    fleet, _ = mended.run(mended.world(), journal) if journal else (None, None)
+    assert fleet is not None
+    assert fleet.outcome is Outcome.COMPLETE
+    assert set(finals(fleet).values()) == {"done"}
+
+
+@given(case=cases(), kill=st.integers(0, 100))
+@settings(max_examples=40, deadline=None)
+def test_the_same_records_give_the_same_state(case: Case, kill: int) -> None:
+    journal: list[Record] = []
+    try:
+        fleet, _ = case.run(case.world(), journal, kill_after=kill)
+    except Killed:
+        return
+    again = Fleet(case.plan)
+    again.fold(Record.of(record.document()) for record in journal)
+    assert finals(again) == finals(fleet)
+    assert (again.failures, again.stop, again.outcome) == (fleet.failures, fleet.stop, fleet.outcome)
+    assert {n for n in again.entries if again.is_down(n)} == {n for n in fleet.entries if fleet.is_down(n)}
+
+
+def _with_kills(case: Case, world: World, kills: list[int]) -> tuple[list[Record], Fleet]:
+    journal: list[Record] = []
+    for kill in kills:
+        try:
+            fleet, _ = case.run(world, journal, kill_after=kill)
+        except Killed:
+            continue
+        return journal, fleet
+    fleet, _ = case.run(world, journal)
+    return journal, fleet
