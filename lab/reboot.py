@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 
+from lab.errors import NodeFailed
+from lab.lab import Lab
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.credentials import TalosConfig
-
-from lab.errors import NodeFailed
-from lab.lab import Lab
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 

@@ -6,6 +6,7 @@ are built the same way. A build is keyed by version, flags and sources, so an un
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -206,16 +208,31 @@ def ensure(tools: Iterable[Tool] = ALL_TOOLS, report: Report = print) -> Path:
     started = time.monotonic()
     for number, tool in enumerate(todo, 1):
         built = cache_root() / "tools" / tool.key()
-        if not built.exists():
-            source = _on_path(tool)
-            if source:
-                report(f"[{number}/{len(todo)}] {tool.name} {tool.version}: found {source}")
-                _keep(built, lambda out, found=source, t=tool: _link(found, t.programs, out))  # type: ignore[misc]
-            else:
-                prefix = f"[{number}/{len(todo)}] {tool.name} {tool.version}"
-                _keep(built, lambda out, t=tool, p=prefix: _build(t, out, p, started, report))  # type: ignore[misc]
+        prefix = f"[{number}/{len(todo)}] {tool.name} {tool.version}"
+        with _only_builder(built, prefix, report):
+            if not built.exists():
+                source = _on_path(tool)
+                if source:
+                    report(f"{prefix}: found {source}")
+                    _keep(built, lambda out, found=source, t=tool: _link(found, t.programs, out))  # type: ignore[misc]
+                else:
+                    _keep(built, lambda out, t=tool, p=prefix: _build(t, out, p, started, report))  # type: ignore[misc]
         _link(built, tool.programs, target)
     return target
+
+
+@contextmanager
+def _only_builder(built: Path, prefix: str, report: Report) -> Iterator[None]:
+    """Hold a tool's lock: two commands at once (`make up` beside `make test`) build it once."""
+    locks = cache_root() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / built.name).open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            report(f"{prefix}: another command is building it, waiting")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _keep(final: Path, make: Callable[[Path], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,13 @@ def test_a_failed_build_shows_the_compiler_and_leaves_nothing(tool: Callable[[st
     with pytest.raises(BuildFailed, match="undefined: nothing"):
         ensure([tool("package main\n\nfunc main() { nothing() }\n")], lambda _: None)
     assert [path.name for path in (tmp_path / "cache" / "tools").iterdir()] == []
+
+
+def test_two_commands_at_once_build_it_once(tool: Callable[[str], Tool]) -> None:
+    one = tool(MAIN)
+    lines: list[str] = []
+    with ThreadPoolExecutor(2) as pool:
+        folders = set(pool.map(lambda _: ensure([one], lines.append), range(2)))
+    [folder] = folders
+    assert (folder / "hello").exists()
+    assert len([line for line in lines if line.endswith("building, 0:00 min so far")]) == 1
