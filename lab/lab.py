@@ -18,7 +18,7 @@ from lab.cluster.pki import Authority
 from lab.errors import LabError, LabRefused
 from lab.images import build_images
 from lab.layers import base_layer, driver_layer
-from lab.network import Bridge, free_ports, free_subnet
+from lab.network import Bridge, choosing, free_ports, free_subnet
 from lab.nodes import PROFILE, Node, NodeNetwork
 from lab.paths import LabPaths, cache_root
 from lab.system import need_root
@@ -88,7 +88,7 @@ class Lab:
     @property
     def bridge(self) -> Bridge:
         """The lab's network."""
-        return Bridge.for_lab(self.paths.name, ipaddress.IPv4Network(self._made().subnet))
+        return Bridge.for_lab(self.paths.tag, ipaddress.IPv4Network(self._made().subnet))
 
     @property
     def cluster(self) -> ControlPlane:
@@ -108,7 +108,7 @@ class Lab:
                 self.paths.node(name),
                 NodeNetwork(bridge, bridge.node_address(index), bridge.pod_cidr(index), apiserver),
                 self.binaries / "lab-node",
-                self.paths.name,
+                self.paths.tag,
             )
             for index, name in enumerate(record.nodes)
         ]
@@ -144,8 +144,9 @@ class Lab:
         """
         need_root("the lab")
         if self.record is None:
-            subnet = free_subnet()
-            Record(str(subnet), Ports(*free_ports(5)), tuple(nodes), cluster).save(self.paths.record)
+            with choosing():
+                Record(str(free_subnet()), Ports(*free_ports(5)), tuple(nodes), cluster).save(self.paths.record)
+                self.bridge.up()
         if not (self.paths.talos / "secrets.yaml").exists():
             self._generate()
         if cluster:

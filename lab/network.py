@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import ipaddress
 import json
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab.errors import LabRefused
 
@@ -39,6 +42,14 @@ def free_subnet() -> ipaddress.IPv4Network:
     raise LabRefused("no free network among 10.5.0.0/16 to 10.59.0.0/16", remedy="end another lab: make down")
 
 
+@contextmanager
+def choosing() -> Iterator[None]:
+    """Held from looking for a free subnet until its bridge is up: two labs made at once never take the same one."""
+    with Path(tempfile.gettempdir(), ".talos-nvidia-lab-network.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
 def free_ports(count: int) -> list[int]:
     """TCP ports that nobody listens on at this moment, on any address."""
     with ExitStack() as held:
@@ -56,9 +67,9 @@ class Bridge:
     subnet: ipaddress.IPv4Network
 
     @classmethod
-    def for_lab(cls, lab: str, subnet: ipaddress.IPv4Network) -> Bridge:
-        """The bridge of the lab called `lab` (interface names hold 15 characters at most)."""
-        return cls("tlab-" + hashlib.sha256(lab.encode()).hexdigest()[:8], subnet)
+    def for_lab(cls, tag: str, subnet: ipaddress.IPv4Network) -> Bridge:
+        """The bridge of the lab with this tag (interface names hold 15 characters at most)."""
+        return cls("tlab-" + hashlib.sha256(tag.encode()).hexdigest()[:8], subnet)
 
     @property
     def gateway(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,11 @@ class LabPaths:
         named = os.environ.get("TALOS_LAB_HOME")
         home = Path(named) if named else _xdg("XDG_STATE_HOME", ".local/state") / "talos-nvidia-lab"
         return cls(name, home / name)
+
+    @property
+    def tag(self) -> str:
+        """What this lab's cgroups and interfaces are called by: labs of one name in two homes never meet."""
+        return f"{self.name}-{hashlib.sha256(str(self.root).encode()).hexdigest()[:8]}"
 
     @property
     def talos(self) -> Path:

@@ -79,7 +79,7 @@ def installer_processes(job: MainJob) -> list[int]:
             words, groups = (folder / "cmdline").read_bytes(), (folder / "cgroup").read_text()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if b"/payload/install.sh\0run" in words and f"talos-lab-{job.lab.paths.name}-{job.node.name}" in groups:
+        if b"/payload/install.sh\0run" in words and f"talos-lab-{job.lab.paths.tag}-{job.node.name}" in groups:
             found.append(int(folder.name))
     return found
 
