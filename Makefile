@@ -33,3 +33,10 @@ lint: env ## format check, lint, strict types
 format: env ## format and sort imports
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
+
+bench: env ## speed and size against named references, on a lab of its own
+	@$(RUN) -m bench
+
+fuzz: env ## the long runs: 100,000 CDI specs, 10,000 machine configs, each against the official Go code
+	@cd $(ROOT) && TALOS_GPU_FUZZ=100000 $(PYTHON) -m pytest -q -s tests/cdi/test_differential.py
+	@cd $(ROOT) && TALOS_GPU_FUZZ=10000 $(PYTHON) -m pytest -q -s tests/talos/test_oracle.py

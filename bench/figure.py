@@ -1,4 +1,4 @@
-"""What a measurement says."""
+"""What a measurement says: a ratio, an amount, or a note beside one."""
 
 from __future__ import annotations
 
@@ -24,3 +24,28 @@ class Figure:
     def within(self) -> bool:
         """Whether the bar holds."""
         return self.bar is None or self.ratio <= self.bar
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A figure without a reference: `value` in `unit`; `bar` is the most allowed, None for none."""
+
+    name: str
+    value: float
+    unit: str
+    bar: float | None
+    where: str = ""
+    """What the most of it is."""
+
+    @property
+    def within(self) -> bool:
+        """Whether the bar holds."""
+        return self.bar is None or self.value <= self.bar
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What stands beside a figure to explain it."""
+
+    name: str
+    text: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,10 @@ from talos_gpu.kube.cluster import Cluster
 from talos_gpu.settings import PROJECT
 from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.credentials import Credentials, TalosConfig
+from talos_gpu.talos.errors import CertificateRejected, PermissionDenied
 
+_OF_THE_LAST_UP = "where the stack names another path by now, add --run-program: a refresh alone takes the last `up`'s"
+"""Pulumi 3.259 configures a provider from the state when it refreshes or destroys, from the program otherwise."""
 _PORT = re.compile(r":\d+$")
 
 
@@ -61,9 +65,15 @@ class Access:
         """The talosconfig's current context. Raises TalosConfigInvalid."""
         return TalosConfig.load(self.talosconfig or None)
 
-    def machine(self, target: Target) -> MachineClient:
-        """A client of the node's machine API."""
-        return MachineClient(self.credentials(), target.endpoint, target.forwarded_to)
+    @asynccontextmanager
+    async def machine(self, target: Target) -> AsyncIterator[MachineClient]:
+        """A client of the node's machine API; a refusal of the credentials says which file they are from."""
+        async with MachineClient(self.credentials(), target.endpoint, target.forwarded_to) as client:
+            try:
+                yield client
+            except (CertificateRejected, PermissionDenied) as error:
+                error.add_note(f"  credentials: {self.talosconfig or 'the default talosconfig'}; {_OF_THE_LAST_UP}")
+                raise
 
     def cluster(self) -> Cluster:
         """A client of the cluster."""

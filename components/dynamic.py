@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sys
+import traceback
 from collections.abc import Coroutine, Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -57,14 +58,20 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a provider's work to its end.
 
     pulumi.dynamic answers every exception with its traceback; a failure of ours is told in its own words alone, a
-    defect with all of it.
+    defect with all of it. The limit is the process's, which runs several at once: it is set once and never taken back.
     """
-    sys.tracebacklimit = _FRAMES
+    sys.tracebacklimit = 0
     try:
         return asyncio.run(work)
     except TalosGpuError:
-        sys.tracebacklimit = 0
         raise
+    except Exception as defect:
+        told = "".join(traceback.format_exception(defect, limit=_FRAMES))
+        raise ProviderDefect(told) from None
+
+
+class ProviderDefect(Exception):
+    """Something that we did not foresee, with its whole traceback."""
 
 
 def moved(keys: frozenset[str], olds: Mapping[str, Any], news: Mapping[str, Any]) -> frozenset[str]:

@@ -28,6 +28,8 @@ GO_MINIMUM = (1, 26, 6)
 
 KUBERNETES, CONTAINERD, RUNC, TOOLKIT, PULUMI = "1.36.3", "2.1.4", "1.3.0", "1.17.8", "3.259.0"
 
+_TAKEN = ".seconds"
+"""Beside a built program: how long its build took, wall time."""
 _STATIC = ("-trimpath", "-buildvcs=false", "-mod=readonly")
 
 
@@ -275,6 +277,7 @@ def _build(tool: Tool, out: Path, prefix: str, started: float, report: Report) -
         "PATH": f"{go.parent}{os.pathsep}{os.environ.get('PATH', '')}",
     }
     report(f"{prefix}: building, {_clock(started)} so far")
+    began = time.monotonic()
     tags = ["-tags", tool.tags] if tool.tags else []
     target = out / tool.programs[0] if tool.packages == (".",) else f"{out}/"
     command = [str(go), "build", "-v", *_STATIC, *tool.flags, *tags, "-ldflags", tool.ldflags, "-o", str(target)]
@@ -299,7 +302,14 @@ def _build(tool: Tool, out: Path, prefix: str, started: float, report: Report) -
     if process.returncode:
         errors = [line for line in said if not re.fullmatch(r"[\w.~/-]+\n", line)]  # -v names packages, one a line
         raise BuildFailed(f"{tool.name} {tool.version}", "".join(errors))
+    (out / _TAKEN).write_text(f"{time.monotonic() - began:.1f}\n")
     report(f"{prefix}: done, {_clock(started)} so far")
+
+
+def build_seconds() -> dict[str, float]:
+    """Seconds that each program of the toolchain took to build here, by tool; those only found are not in it."""
+    kept = {tool.name: cache_root() / "tools" / tool.key() / _TAKEN for tool in ALL_TOOLS}
+    return {name: float(path.read_text()) for name, path in kept.items() if path.exists()}
 
 
 def _clock(started: float) -> str:

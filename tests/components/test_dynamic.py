@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import sys
+import traceback
 from typing import Any
 
 import dill
@@ -12,9 +14,10 @@ from pulumi.runtime.rpc import UNKNOWN
 
 from components.cdi_source import CdiSourceProvider
 from components.cdi_spec import CdiSpecProvider
-from components.dynamic import NodeProvider, whole
+from components.dynamic import NodeProvider, run, whole
 from components.machine_ready import MachineReadyProvider
 from components.machine_state import MachineStateProvider
+from talos_gpu.errors import TalosGpuError
 
 PROVIDERS = [MachineStateProvider, MachineReadyProvider, CdiSourceProvider, CdiSpecProvider]
 providers = pytest.mark.parametrize("provider", PROVIDERS)
@@ -64,3 +67,25 @@ def test_delete_needs_neither_node_nor_credentials(
 
 def test_numbers_are_whole_again_and_none_is_gone() -> None:
     assert whole({"a": 3.0, "b": None, "c": [1.5, {"d": None}]}) == {"a": 3, "c": [1.5, {}]}
+
+
+def test_a_failure_of_ours_is_told_alone_and_a_defect_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "tracebacklimit", None, raising=False)
+
+    async def fails(error: Exception) -> None:
+        raise error
+
+    def told(error: Exception) -> str:
+        try:
+            run(fails(error))
+        except Exception:
+            return traceback.format_exc()
+        raise AssertionError("nothing was raised")
+
+    assert told(TalosGpuError("the disk is full", remedy="empty it")) == (
+        "talos_gpu.errors.TalosGpuError: the disk is full\n  remedy: empty it\n"
+    )
+    defect = told(KeyError("x"))
+    assert defect.startswith("components.dynamic.ProviderDefect: Traceback (most recent call last):\n")
+    assert "in fails\n    raise error\nKeyError: 'x'\n" in defect
+    assert "Traceback" not in told(TalosGpuError("again", remedy="again"))

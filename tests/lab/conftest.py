@@ -41,13 +41,13 @@ class MainJob:
         """A path of the node's own view, seen from the host."""
         return Path(f"/proc/{self.node.pid}/root{path}")
 
-    def up(self) -> str:
+    def up(self, *flags: str) -> str:
         """Look again at node and cluster, then mend: what `pulumi up --refresh` says."""
-        return self.stack.operation("up", "--refresh", "--skip-preview").stdout
+        return self.stack.operation("up", "--refresh", "--skip-preview", *flags).stdout
 
-    def quiet(self) -> bool:
+    def quiet(self, *flags: str) -> bool:
         """Whether a second look finds nothing to change."""
-        done = self.stack.operation("preview", "--refresh", "--expect-no-changes", check=False)
+        done = self.stack.operation("preview", "--refresh", "--expect-no-changes", *flags, check=False)
         if done.returncode:
             print(done.stdout, done.stderr)
         return done.returncode == 0
