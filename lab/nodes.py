@@ -16,6 +16,8 @@ from typing import Any
 import yaml
 
 from lab.errors import NodeFailed
+from lab.gpu.control import configure, libraries
+from lab.layers import GLIBC
 from lab.network import Bridge
 from lab.process import Daemon
 
@@ -137,7 +139,7 @@ class Node:
             "gateway": self.network.bridge.gateway,
             "bridge": self.network.bridge.name,
             "pod_cidr": self.network.pod_cidr,
-            "layers": [str(layer) for layer in (own, *layers)],
+            "layers": [str(layer) for layer in (own, *self._gpu_layer(layers), *layers)],
             "state_dir": str(self.state),
             "run_dir": str(self.folder / "run"),
             "profile": str(self.profile_path),
@@ -181,8 +183,32 @@ class Node:
         """Use other layers (an upgraded driver) from the next start on."""
         path = self.folder / "node.json"
         spec = json.loads(path.read_text())
-        spec["layers"] = [str(layer) for layer in (self.folder / "layer", *layers)]
+        spec["layers"] = [str(layer) for layer in (self.folder / "layer", *self._gpu_layer(layers), *layers)]
         path.write_text(json.dumps(spec, indent=1))
+
+    def _gpu_layer(self, layers: Sequence[Path]) -> list[Path]:
+        """The node's own copy of those of the layers' libraries that read settings: its GPU fails alone."""
+        found = next((layer for layer in layers if (layer / GLIBC).is_dir()), None)
+        if found is None:
+            return []
+        own = self.folder / "gpu" / found.name
+        if not own.exists():
+            fresh = own.with_suffix(".new")
+            shutil.rmtree(fresh, ignore_errors=True)
+            (fresh / GLIBC).mkdir(parents=True)
+            for path in libraries(found / GLIBC):
+                shutil.copy2(path, fresh / GLIBC)
+            fresh.rename(own)
+        return [own]
+
+    def pretend(self, **settings: str | int) -> None:
+        """Put settings of the mock GPU (lab.gpu.control.SETTINGS) in force on this node alone, at once; none: healthy.
+
+        Raises SettingUnknown.
+        """
+        layers = map(Path, json.loads((self.folder / "node.json").read_text())["layers"])
+        [own] = [layer for layer in layers if layer.parent == self.folder / "gpu"]
+        configure(own / GLIBC, {key: str(value) for key, value in settings.items()})
 
     def hide(self, path: str) -> None:
         """Take a file of the read-only root away (an overlay whiteout), from the next start on."""

@@ -86,7 +86,8 @@ def _own_trailer(file: int) -> tuple[int, bytes]:
     return start, tail if len(tail) == TRAILER_SIZE and tail.startswith(_MARKER) else b""
 
 
-def _libraries(folder: Path) -> list[Path]:
+def libraries(folder: Path) -> list[Path]:
+    """The files in a folder that read settings. Raises LibrariesMissing."""
     found = [path for name in LIBRARIES for path in folder.glob(f"{name}.so.*.*") if not path.is_symlink()]
     if not found:
         raise LibrariesMissing(folder)
@@ -100,7 +101,7 @@ def configure(lib_dir: Path, settings: Mapping[str, str]) -> None:
     new. Raises SettingUnknown and LibrariesMissing before anything is changed.
     """
     body = trailer(settings)
-    for path in _libraries(lib_dir):
+    for path in libraries(lib_dir):
         file = os.open(path, os.O_RDWR)
         try:
             start, tail = _own_trailer(file)
@@ -114,7 +115,7 @@ def configure(lib_dir: Path, settings: Mapping[str, str]) -> None:
 def settings(lib_dir: Path) -> dict[str, str]:
     """The settings in force. Raises LibrariesMissing where the folder has none, or where its files disagree."""
     bodies = set()
-    for path in _libraries(lib_dir):
+    for path in libraries(lib_dir):
         file = os.open(path, os.O_RDONLY)
         try:
             bodies.add(_own_trailer(file)[1])

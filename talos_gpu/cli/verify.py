@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
+from talos_gpu.settings import Settings
 from talos_gpu.settings.stack_file import stack_settings
 from talos_gpu.verify import render
 from talos_gpu.verify.report import Report
 from talos_gpu.verify.stack import Options
 from talos_gpu.verify.stack import verify as verify_stack
+from talos_gpu.verify.subject import Credentials, Subject
 
 app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 
@@ -24,7 +26,9 @@ def verify(
     project: Annotated[Path, typer.Option(help="Folder with the stacks' files.")] = Path(),
     pod: Annotated[bool, typer.Option("--pod", help="In a throwaway pod, not in the running worker.")] = False,
     image: Annotated[str, typer.Option(help="Image of the throwaway pod; default: the worker's.")] = "",
-    floor: Annotated[float, typer.Option(min=0, help="Least encode speed, times real time; 0: any.")] = 1.0,
+    floor: Annotated[
+        float | None, typer.Option(min=0, help="Least encode speed, times real time; 0: any; default: the stack's.")
+    ] = None,
     while_busy: Annotated[bool, typer.Option("--while-busy", help="Also beside a running transcode.")] = False,
     ffmpeg: Annotated[str, typer.Option(help="ffmpeg's name or path in the container.")] = "ffmpeg",
     start_seconds: Annotated[float, typer.Option(min=1, help="How long a throwaway pod may take to run.")] = 300,
@@ -35,11 +39,17 @@ def verify(
 
     Exit code: 0 proven, 1 disproven, 2 could not tell.
     """
+
+    def credentials(found: Settings) -> Credentials:
+        return Credentials(found.talosconfig, found.kubeconfig)
+
     named = {stack: stack_settings(project / f"Pulumi.{stack}.yaml") for stack in dict.fromkeys(stacks)}
-    options = Options(pod, image or None, floor or None, while_busy, ffmpeg, start_seconds)
+    options = Options(pod, image or None, floor, while_busy, ffmpeg, start_seconds)
 
     async def all_at_once() -> list[Report]:
-        return await asyncio.gather(*(verify_stack(stack, found, options) for stack, found in named.items()))
+        return await asyncio.gather(
+            *(verify_stack(stack, Subject.of(found), credentials(found), options) for stack, found in named.items())
+        )
 
     reports = asyncio.run(all_at_once())
     if junit is not None:

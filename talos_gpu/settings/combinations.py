@@ -13,8 +13,18 @@ from talos_gpu.talos.errors import MethodUnfit, UnknownRelease
 from talos_gpu.talos.releases import Method, ReleaseFacts, strategy_for
 
 
-def combinations(node: Node | None, cdi: Cdi | None, tdarr: Tdarr | None) -> Iterator[Fault]:
-    """The faults between those parts of the settings that are right by themselves (None: it is not)."""
+def combinations(node: Node | None, cdi: Cdi | None, tdarr: Tdarr | None, *, unproven: bool = False) -> Iterator[Fault]:
+    """The faults between those parts of the settings that are right by themselves (None: it is not).
+
+    `unproven`: verification is wanted where there is no worker to verify in.
+    """
+    if unproven:
+        yield Fault(
+            "verify",
+            "true",
+            "needs a worker to prove the GPU in, and there is no tdarr",
+            "add tdarr, or take verify out",
+        )
     release = None
     if node is not None:
         try:

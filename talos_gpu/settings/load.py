@@ -63,10 +63,14 @@ def parse(values: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
                 faults += _faults(key, field.annotation, error.errors(), hidden=key in secret)
         else:
             parts[key] = field.get_default(call_default_factory=True)
-    faults += combinations(parts.get("node"), parts.get("cdi"), parts.get("tdarr"))
+    faults += combinations(parts.get("node"), parts.get("cdi"), parts.get("tdarr"), unproven=_unproven(parts))
     if faults:
         raise SettingsInvalid(faults)
     return Settings(**parts)
+
+
+def _unproven(parts: Mapping[str, Any]) -> bool:
+    return bool(parts.get("verify")) and "tdarr" in parts and parts["tdarr"] is None
 
 
 def _value(key: str, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 (JSON)

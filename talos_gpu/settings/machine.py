@@ -19,6 +19,13 @@ class Gpu(Strict):
         description="What the verification commands expect; the spec is judged by the driver that is really loaded.",
     )
     memory_mib: int = Field(gt=0, title="GPU memory", description="In MiB, as nvidia-smi shows it: 5120.")
+    encode_floor: float = Field(
+        default=1.0,
+        ge=0,
+        le=1000,
+        title="Least encode speed",
+        description="What `verify` demands of an encode of 720p, times real time (a Quadro P2000 does 5.2); 0: any.",
+    )
 
 
 class Node(Strict):

@@ -23,6 +23,11 @@ class Settings(Strict):
     tdarr: Tdarr | None = Field(
         default=None, title="Tdarr", description="The worker; without it only the GPU is set up."
     )
+    verify: bool = Field(
+        default=False,
+        title="Verify",
+        description="`true`: an `up` fails unless the GPU is proven to encode, decode and compute in the worker.",
+    )
     talosconfig: str = Field(
         default="", title="talosconfig", description="Path; default: $TALOSCONFIG, then ~/.talos/config."
     )

@@ -39,6 +39,7 @@ COSTS: Mapping[str, str] = {
     "cdi.hook": "the generator runs again; the installer and the worker restart",
     "cdi.image": "the generator runs again; the installer restarts",
     "cdi.runtime": "another containerd part: a restart of the node",
+    "verify": "seconds of encoding in refresh and in an `up` that changes spec, worker or driver",
     "tdarr": "every change of the pod restarts the worker and ends the encode it is at",
 }
 """What a change of a key does, by path."""
@@ -62,6 +63,8 @@ def _kind(annotation: Any, metadata: tuple[Any, ...] | list[Any]) -> tuple[str, 
     if origin is tuple:
         inner, rule, example = _kind(args[0], ())
         return f"list of {inner}", rule, f"`[{example.strip('`')}]`" if example else ""
+    if annotation is float:
+        return "number", _borders(metadata), "`4`"
     if annotation is int:
         return "whole number", _borders(metadata), f"`{_sample(metadata)}`"
     if annotation is bool:

@@ -2,6 +2,7 @@
 
 TalosGpuError
 ├── ContainerLost            a command could not be run in the container, or its end is not known
+├── NoWorkerWanted           the stack has no worker at all
 ├── NoWorker                 no running worker pod to look into
 └── PodStuck                 the throwaway pod did not start; says what it waits for
 """
@@ -22,6 +23,15 @@ class NoWorker(TalosGpuError):
         super().__init__(
             f"no running pod of {namespace}/{name} on {node}: {seen}",
             remedy="use --pod for a throwaway pod; `talos-gpu doctor` says why the worker does not run",
+        )
+
+
+class NoWorkerWanted(TalosGpuError):
+    """The stack has no worker at all."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(
+            f"the stack of {node} has no worker (tdarr) to look into", remedy="use --pod --image IMAGE, one with ffmpeg"
         )
 
 

@@ -136,7 +136,7 @@ _RESTART = "restart the pod after the spec is right: kubectl rollout restart dep
 _REGENERATE = "generate and install the CDI spec anew (pulumi up --refresh), then restart the pod"
 
 
-def judge(said: Said, *, driver: str, host_majors: Mapping[str, int] | None) -> Proof:
+def judge(said: Said, driver: str, host_majors: Mapping[str, int] | None) -> Proof:
     """Devices, libraries, env against the stack's `driver` and the host's majors; every fault in one sentence each."""
     found = parse(said.stdout)
     if said.rc != 0:

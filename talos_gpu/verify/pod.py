@@ -15,11 +15,10 @@ from typing_extensions import override
 from talos_gpu.kube.cluster import Cluster
 from talos_gpu.kube.errors import KubeError
 from talos_gpu.kube.states import PodState, pod_state
-from talos_gpu.settings import Settings
-from talos_gpu.verify.errors import ContainerLost, NoWorker, PodStuck
+from talos_gpu.verify.errors import ContainerLost, NoWorker, NoWorkerWanted, PodStuck
 from talos_gpu.verify.said import Container, Said
+from talos_gpu.verify.subject import WORKER_APP, Subject
 
-WORKER_APP = "tdarr-node-gpu"
 NODE_LABEL = "talos-nvidia-cdi/node"
 THROWAWAY_APP = "talos-gpu-verify"
 _POLL = 0.25
@@ -59,10 +58,11 @@ class PodContainer(Container):
         return Said(tuple(command), result.rc, result.stdout, result.stderr, time.monotonic() - started)
 
 
-async def worker(cluster: Cluster, settings: Settings) -> PodContainer:
+async def worker(cluster: Cluster, subject: Subject) -> PodContainer:
     """The stack's running worker. Raises NoWorker, and the cluster's errors."""
-    namespace = settings.tdarr.namespace.name if settings.tdarr is not None else "media"
-    node = settings.node.name
+    node, namespace = subject.node, subject.namespace
+    if namespace is None:
+        raise NoWorkerWanted(node)
     pods = await cluster.pods(f"app={WORKER_APP},{NODE_LABEL}={node}", namespace)
     running = [pod for pod in pods if pod.phase == "Running" and not pod.waiting]
     if not running:
@@ -77,13 +77,13 @@ def _states(pods: Sequence[PodState]) -> str:
 
 
 @contextlib.asynccontextmanager
-async def throwaway(cluster: Cluster, settings: Settings, image: str, seconds: float) -> AsyncIterator[PodContainer]:
+async def throwaway(cluster: Cluster, subject: Subject, image: str, seconds: float) -> AsyncIterator[PodContainer]:
     """A pod that gets the GPU as the worker does and may do nothing else; deleted at the end, whatever happens.
 
     Raises PodStuck where it does not run within `seconds`, and the cluster's errors.
     """
-    namespace = settings.tdarr.namespace.name if settings.tdarr is not None else "default"
-    manifest = throwaway_manifest(settings, image, f"{THROWAWAY_APP}-{secrets.token_hex(3)}", namespace)
+    namespace = subject.namespace or "default"
+    manifest = throwaway_manifest(subject, image, f"{THROWAWAY_APP}-{secrets.token_hex(3)}", namespace)
     collection, name = f"/api/v1/namespaces/{namespace}/pods", manifest["metadata"]["name"]
     await cluster.create(collection, manifest)
     try:
@@ -113,17 +113,16 @@ async def _running(cluster: Cluster, namespace: str, name: str, seconds: float) 
     raise PodStuck(namespace, name, seconds, f"{seen}; {warned[-1]}" if warned else seen)
 
 
-def throwaway_manifest(settings: Settings, image: str, name: str, namespace: str) -> dict[str, Any]:
+def throwaway_manifest(subject: Subject, image: str, name: str, namespace: str) -> dict[str, Any]:
     """The pod: placed and given the GPU as the worker is; passes PodSecurity level restricted."""
-    cdi, node = settings.cdi, settings.node.name
     container: Mapping[str, Any] = {
         "name": "verify",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["sleep", str(_LIFETIME)],
         "env": [
-            {"name": "NVIDIA_VISIBLE_DEVICES", "value": cdi.visible_devices},
-            {"name": "NVIDIA_DRIVER_CAPABILITIES", "value": "compute,video,utility"},
+            {"name": "NVIDIA_VISIBLE_DEVICES", "value": subject.visible_devices},
+            {"name": "NVIDIA_DRIVER_CAPABILITIES", "value": subject.driver_capabilities},
         ],
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -140,11 +139,11 @@ def throwaway_manifest(settings: Settings, image: str, name: str, namespace: str
         "terminationGracePeriodSeconds": 0,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "nodeSelector": {"kubernetes.io/hostname": node},
+        "nodeSelector": {"kubernetes.io/hostname": subject.node},
         "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
         "containers": [dict(container)],
     }
-    if cdi.runtime == "runtime-class":
-        spec["runtimeClassName"] = cdi.runtime_class_name
-    metadata = {"name": name, "namespace": namespace, "labels": {"app": THROWAWAY_APP, NODE_LABEL: node}}
+    if subject.runtime_class is not None:
+        spec["runtimeClassName"] = subject.runtime_class
+    metadata = {"name": name, "namespace": namespace, "labels": {"app": THROWAWAY_APP, NODE_LABEL: subject.node}}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}

@@ -7,9 +7,9 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from talos_gpu.settings.machine import Gpu
 from talos_gpu.verify import ffmpeg, inside, smi
 from talos_gpu.verify.errors import ContainerLost
+from talos_gpu.verify.inside import Inside
 from talos_gpu.verify.refine import Seen, settle_encoders
 from talos_gpu.verify.report import ENCODERS, Outcome, Proof
 from talos_gpu.verify.said import Container, Said
@@ -25,64 +25,93 @@ _QUICK = 15.0
 class Demands:
     """What is to be proven."""
 
-    gpu: Gpu
+    model: str
+    driver: str
+    memory_mib: int
     floor: float | None = 1.0
     """Times real time that an encode must reach; None: any."""
     while_busy: bool = False
     """Use the encoder though another program does."""
     ffmpeg: str = "ffmpeg"
-    pretended: bool = False
     limit: int = LIMIT
 
 
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What the node itself tells."""
+
+    majors: Mapping[str, int] | None = None
+    """Its character majors by driver; None: not known."""
+    pretended: bool = False
+
+
 async def container_proofs(
-    container: Container, demands: Demands, host_majors: Awaitable[Mapping[str, int] | None]
+    container: Container, demands: Demands, host: Awaitable[Host], begun: Callable[[], None] = lambda: None
 ) -> tuple[Proof, ...]:
-    """Every proof that is made in the container, in the order of the report; a proof that cannot run says why."""
-    looked, listed, majors = await asyncio.gather(
-        _run(container, inside.COMMAND, _QUICK), _run(container, smi.COMMAND, _QUICK), host_majors
-    )
+    """Every proof that is made in the container, in the order of the report; a proof that cannot run says why.
+
+    `begun` is called when nothing more is to be prepared before the work; only then is `host` awaited.
+    """
+    looked, listed = await asyncio.gather(_run(container, inside.COMMAND, _QUICK), _run(container, smi.COMMAND, _QUICK))
     found = inside.parse(looked.stdout) if isinstance(looked, Said) else inside.Inside()
     gpus = smi.parse(listed.stdout) if isinstance(listed, Said) else []
-    seen = Seen(found, next((one for one in gpus if one.name == demands.gpu.model), gpus[0] if gpus else None), majors)
-    proofs = [
-        _judged(inside.NAME, looked, lambda said: inside.judge(said, driver=demands.gpu.driver, host_majors=majors)),
-        _judged(smi.NAME, listed, lambda said: smi.judge(said, demands.gpu)),
-    ]
-    if seen.smi is not None and seen.smi.busy and not demands.while_busy:
-        return (*proofs, *_undisturbed(seen.smi))
-    return (*proofs, *settle_encoders(await _work(container, demands, seen), seen.smi))
+    busy = next((one for one in gpus if one.busy), None)
+    begun()
+    undisturbed = busy is not None and not demands.while_busy
+    ran = [] if undisturbed else await _work(container, demands, found)
+    facts = await host
+    own = next((one for one in gpus if one.name == demands.model), gpus[0] if gpus else None)
+    seen = Seen(found, busy or own, facts.majors)
+    proofs = (
+        _judged(inside.NAME, looked, lambda said: inside.judge(said, demands.driver, facts.majors)),
+        _judged(smi.NAME, listed, lambda said: smi.judge(said, demands.model, demands.driver, demands.memory_mib)),
+    )
+    if busy is not None and undisturbed:
+        return (*proofs, *_undisturbed(busy))
+    judges = _judges(demands, seen, pretended=facts.pretended, shared=busy is not None)
+    work = tuple(_judged(name, said, judges[name]) if said else _not_tried(name) for name, said in ran)
+    return (*proofs, *settle_encoders(work, own))
 
 
-async def _work(container: Container, demands: Demands, seen: Seen) -> tuple[Proof, ...]:
-    shared = seen.smi is not None and seen.smi.busy
-    judges: list[tuple[str, Sequence[str], Callable[[Said], Proof]]] = [
-        (
-            codec,
-            ffmpeg.encode_command(codec, demands.ffmpeg),
-            lambda said, codec=codec: ffmpeg.judge_encode(  # type: ignore[misc]
-                codec, said, seen, floor=demands.floor, pretended=demands.pretended, shared=shared
-            ),
-        )
-        for codec in ENCODERS
+async def _work(container: Container, demands: Demands, found: Inside) -> list[tuple[str, Said | ContainerLost | None]]:
+    """How each of ffmpeg's runs went, one after the other; None: not tried, for one before it hung."""
+    commands: list[tuple[str, Sequence[str]]] = [
+        *((codec, ffmpeg.encode_command(codec, demands.ffmpeg)) for codec in ENCODERS),
+        (ffmpeg.DECODE, ffmpeg.decode_command(demands.ffmpeg)),
+        (ffmpeg.CUDA, ffmpeg.cuda_command(demands.ffmpeg)),
     ]
-    judges.append((ffmpeg.DECODE, ffmpeg.decode_command(demands.ffmpeg), lambda s: ffmpeg.judge_decode(s, seen)))
-    judges.append((ffmpeg.CUDA, ffmpeg.cuda_command(demands.ffmpeg), lambda s: ffmpeg.judge_cuda(s, seen)))
-    proofs: list[Proof] = []
-    for name, command, judge in judges:
-        if any(proof.cause == "hangs" for proof in proofs):
-            sentence = "Not tried: the program before it hung on the GPU."
-            proofs.append(Proof(name, Outcome.UNKNOWN, sentence, "after-hang"))
+    ran: list[tuple[str, Said | ContainerLost | None]] = []
+    hung = False
+    for name, command in commands:
+        if hung:
+            ran.append((name, None))
             continue
-        limited = _limited(command, demands.limit, seen)
-        said = await _run(container, limited, demands.limit + _GRACE)
-        proofs.append(_judged(name, _unlimited(said, command), judge))
-    return tuple(proofs)
+        said = await _run(container, _limited(command, demands.limit, found), demands.limit + _GRACE)
+        hung = isinstance(said, Said) and said.killed
+        ran.append((name, _unlimited(said, command)))
+    return ran
 
 
-def _limited(command: Sequence[str], limit: int, seen: Seen) -> Sequence[str]:
+def _judges(demands: Demands, seen: Seen, *, pretended: bool, shared: bool) -> Mapping[str, Callable[[Said], Proof]]:
+    def encoder(codec: str) -> Callable[[Said], Proof]:
+        return lambda said: ffmpeg.judge_encode(
+            codec, said, seen, floor=demands.floor, pretended=pretended, shared=shared
+        )
+
+    return {
+        **{codec: encoder(codec) for codec in ENCODERS},
+        ffmpeg.DECODE: lambda said: ffmpeg.judge_decode(said, seen),
+        ffmpeg.CUDA: lambda said: ffmpeg.judge_cuda(said, seen),
+    }
+
+
+def _not_tried(name: str) -> Proof:
+    return Proof(name, Outcome.UNKNOWN, "Not tried: the program before it hung on the GPU.", "after-hang")
+
+
+def _limited(command: Sequence[str], limit: int, found: Inside) -> Sequence[str]:
     """The command under a limit that holds in the container too: a hung encoder ignores SIGTERM."""
-    return ("timeout", "-k", "1", str(limit), *command) if "timeout" in seen.inside.tools else command
+    return ("timeout", "-k", "1", str(limit), *command) if "timeout" in found.tools else command
 
 
 def _unlimited(said: Said | ContainerLost, command: Sequence[str]) -> Said | ContainerLost:

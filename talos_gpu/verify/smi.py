@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from talos_gpu.settings.machine import Gpu
 from talos_gpu.verify.report import Outcome, Proof
 from talos_gpu.verify.said import Said
 from talos_gpu.verify.words import cause_of
@@ -52,7 +51,7 @@ def _number(text: str) -> int | None:
     return int(text) if text.isdecimal() else None  # [N/A], [Not Supported]
 
 
-def judge(said: Said, gpu: Gpu) -> Proof:
+def judge(said: Said, model: str, driver: str, memory_mib: int) -> Proof:
     """Whether nvidia-smi lists the stack's GPU."""
     shown = tuple(said.words.splitlines())
     if said.rc in _NOT_FOUND or (said.rc != 0 and not shown):
@@ -67,27 +66,27 @@ def judge(said: Said, gpu: Gpu) -> Proof:
     if not listed:
         sentence = "nvidia-smi ended well and listed no GPU in the form that was asked for."
         return Proof(NAME, Outcome.UNKNOWN, sentence, "smi-form", "", shown, said.shown, said.seconds)
-    differences = [_differences(one, gpu) for one in listed]
+    differences = [_differences(one, model, driver, memory_mib) for one in listed]
     fault = min(differences, key=len)  # of several GPUs one must be the stack's
     if fault:
         sentence = f"nvidia-smi lists another GPU than the stack says: {'; '.join(fault)}."
         remedy = "correct node.gpu in the stack, or put the right extension and card into the node"
         return Proof(NAME, Outcome.DISPROVEN, sentence, "other-gpu", remedy, shown, said.shown, said.seconds)
-    sentence = f"{gpu.model}, driver {gpu.driver}, {gpu.memory_mib} MiB, as the stack says."
+    sentence = f"{model}, driver {driver}, {memory_mib} MiB, as the stack says."
     return Proof(NAME, Outcome.PROVEN, sentence, "", "", shown, said.shown, said.seconds)
 
 
 _RUNTIME = "give the pod the stack's runtimeClassName and NVIDIA_VISIBLE_DEVICES=all, and restart it"
 
 
-def _differences(have: Smi, want: Gpu) -> list[str]:
+def _differences(have: Smi, model: str, driver: str, memory_mib: int) -> list[str]:
     found = []
-    if have.name != want.model:
-        found.append(f"name {have.name!r}, not {want.model!r}")
-    if have.driver != want.driver:
-        found.append(f"driver {have.driver}, not {want.driver}")
-    if have.memory_mib is not None and have.memory_mib != want.memory_mib:
-        found.append(f"{have.memory_mib} MiB, not {want.memory_mib}")
+    if have.name != model:
+        found.append(f"name {have.name!r}, not {model!r}")
+    if have.driver != driver:
+        found.append(f"driver {have.driver}, not {driver}")
+    if have.memory_mib is not None and have.memory_mib != memory_mib:
+        found.append(f"{have.memory_mib} MiB, not {memory_mib}")
     return found
 
 

@@ -187,3 +187,22 @@ def test_no_value_of_a_node_breaks_the_rules(key: str, value: Any) -> None:
         parse(valid(node={**NODE, key: value}))
     except SettingsInvalid as error:
         assert error.faults
+
+
+def test_verification_is_wanted_only_where_there_is_a_worker_to_verify_in() -> None:
+    assert faults(valid(verify=True)) == [
+        "verify: true needs a worker to prove the GPU in, and there is no tdarr\n    remedy: "
+        "add tdarr, or take verify out"
+    ]
+    assert parse(valid(verify=True, tdarr=TDARR)).verify
+    assert parse(valid(verify="true", tdarr=TDARR)).verify
+    assert not parse(valid()).verify
+
+
+def test_the_encode_floor_is_a_number_of_the_gpu() -> None:
+    def floor(value: Any) -> dict[str, Any]:
+        return valid(node={**NODE, "gpu": {**GPU, "encode_floor": value}})
+
+    assert parse(valid()).node.gpu.encode_floor == 1.0
+    assert parse(floor(4)).node.gpu.encode_floor == 4.0
+    assert len(faults(floor(-1))) == len(faults(floor("4"))) == 1

@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from lab.gpu.build import build
-from talos_gpu.settings.machine import Gpu
 from talos_gpu.verify.report import Proof
-from talos_gpu.verify.run import Demands, container_proofs
+from talos_gpu.verify.run import Demands, Host, container_proofs
 from talos_gpu.verify.said import Said
 from tests.gpu.mock_gpu import MockGpu
 
-GPU = Gpu(model="Quadro P2000", driver="535.247.01", memory_mib=5120)
+GPU = ("Quadro P2000", "535.247.01", 5120)
 
 
 class MockContainer:
@@ -50,14 +49,14 @@ class MockContainer:
         code = code if code >= 0 else 128 - code  # as a container runtime says it
         return Said(tuple(command), code, out.decode(), err.decode(), time.monotonic() - started)
 
-    def proofs(self, **demands: object) -> dict[str, Proof]:
+    def proofs(self, *, pretended: bool = False, **demands: object) -> dict[str, Proof]:
         """All proofs made in it, by name."""
 
-        async def majors() -> Mapping[str, int]:
-            return self.majors
+        async def host() -> Host:
+            return Host(self.majors, pretended)
 
-        wanted = Demands(GPU, **{"floor": None, "limit": 10, **demands})  # type: ignore[arg-type]
-        return {proof.name: proof for proof in asyncio.run(container_proofs(self, wanted, majors()))}
+        wanted = Demands(*GPU, **{"floor": None, "limit": 10, **demands})  # type: ignore[arg-type]
+        return {proof.name: proof for proof in asyncio.run(container_proofs(self, wanted, host()))}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

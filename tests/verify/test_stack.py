@@ -22,6 +22,7 @@ from talos_gpu.talos.proto import machine_pb2
 from talos_gpu.verify.pod import throwaway_manifest
 from talos_gpu.verify.report import Outcome, Report
 from talos_gpu.verify.stack import Options, verify
+from talos_gpu.verify.subject import Credentials, Subject
 from tests.kube.fake_api import Api
 from tests.kube.fake_api import serving as serving_api
 from tests.talos.fake_talos import ADDRESS, Node
@@ -77,7 +78,9 @@ class Surroundings:
     def verify(self, options: Options) -> Report:
         async def conversation() -> Report:
             async with self.served() as path:
-                return await verify("lab", stack_settings(path), options)
+                settings = stack_settings(path)
+                credentials = Credentials(settings.talosconfig, settings.kubeconfig)
+                return await verify("lab", Subject.of(settings), credentials, options)
 
         return asyncio.run(conversation())
 
@@ -155,8 +158,8 @@ def test_with_the_talos_api_gone_the_work_is_still_proven(surroundings: Surround
 
 
 def test_the_throwaway_pod_may_do_nothing_but_use_the_gpu() -> None:
-    settings = stack_settings(ROOT / "Pulumi.lab.yaml")
-    spec = throwaway_manifest(settings, "image:1", "v", "media")["spec"]
+    subject = Subject.of(stack_settings(ROOT / "Pulumi.lab.yaml"))
+    spec = throwaway_manifest(subject, "image:1", "v", "media")["spec"]
     assert spec["nodeSelector"] == {"kubernetes.io/hostname": "lab-1"}
     assert spec["containers"][0]["securityContext"] == {
         "allowPrivilegeEscalation": False,

@@ -1,0 +1,90 @@
+"""The node's side of a verification, by the Talos API: the spec's proof, and facts for the other proofs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Coroutine
+from typing import Any, Self, TypeVar
+
+from talos_gpu.cdi import Strategy
+from talos_gpu.errors import TalosGpuError
+from talos_gpu.talos.client import MachineClient
+from talos_gpu.talos.credentials import TalosConfig
+from talos_gpu.talos.facts import read_facts
+from talos_gpu.talos.releases import strategy_for
+from talos_gpu.verify import spec
+from talos_gpu.verify.report import Proof
+from talos_gpu.verify.run import Host
+from talos_gpu.verify.subject import Subject
+
+T = TypeVar("T")
+_PORT = re.compile(r":\d+$")
+_PRETENDED = "(pretended"
+_DRIVER_FILE = "/proc/driver/nvidia/version"
+
+
+async def look(subject: Subject, talosconfig: str, host: asyncio.Future[Host]) -> Proof:
+    """The spec's proof; `host` is resolved as soon as its facts are known, to an empty one where they cannot be."""
+    started = time.monotonic()
+    try:
+        async with _machine(subject, talosconfig) as client, _Asked() as asked:
+            facts = asked.start(read_facts(client))
+            pretended = asked.start(_pretended(client))
+            path = spec.NATIVE if subject.method == "native" else spec.INSTALLED
+            looking = asked.start(spec.read_host_spec(client, path, facts)) if _has_spec(subject.method) else None
+            host.set_result(Host((await facts).char_majors, await pretended))
+            if looking is None:
+                return spec.skipped(subject.method)
+            return spec.judge(await looking, _strategy(subject), _since(started))
+    except TalosGpuError as error:
+        return spec.could_not_read(error, _since(started))
+    finally:
+        if not host.done():
+            host.set_result(Host())
+
+
+class _Asked:
+    """Calls under way together; where one fails, the rest are ended with it and their own failures are not told."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    def start(self, call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(call)
+        self._tasks.append(task)
+        return task
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_raised: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _has_spec(method: str) -> bool:
+    return method in ("spec", "native")
+
+
+def _strategy(subject: Subject) -> Strategy:
+    return Strategy(subject.hook) if subject.hook != "auto" else strategy_for(subject.release).hook
+
+
+async def _pretended(client: MachineClient) -> bool:
+    try:
+        return _PRETENDED in (await client.read(_DRIVER_FILE)).decode(errors="replace")
+    except TalosGpuError:
+        return False
+
+
+def _machine(subject: Subject, talosconfig: str) -> MachineClient:
+    endpoint, address = subject.endpoint, subject.address
+    forwarded = address if _PORT.sub("", endpoint).strip("[]") != address else None
+    return MachineClient(TalosConfig.load(talosconfig or None), endpoint, forwarded)
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)
