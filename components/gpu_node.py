@@ -19,6 +19,7 @@ from components.machine import GpuMachine, GpuMachineArgs
 from components.runtime_class import GpuRuntimeClass, GpuRuntimeClassArgs
 from components.tdarr import TdarrNode, TdarrNodeArgs
 from components.verification import commands
+from components.verified import Verified
 from talos_gpu.settings import Settings
 from talos_gpu.talos.credentials import Credentials
 
@@ -37,7 +38,7 @@ class GpuNode(pulumi.ComponentResource):
     """The node's chain, each step after the one before, by data and by depends_on.
 
     MachineState -> ConfigurationApply -> MachineReady -> CdiSource -> Job -> CdiSpec -> ConfigMap -> DaemonSet ->
-    Tdarr.
+    Tdarr -> Verified (where the stack says `verify`).
     Methods other than `spec` leave out what makes and installs a spec.
     """
 
@@ -74,6 +75,7 @@ class GpuNode(pulumi.ComponentResource):
             self.spec, init = self._spec()
             installed, digest = [init.daemon_set], init.installed_sha256
         self.tdarr = self._tdarr(installed, digest)
+        self.verified = self._verified(digest)
         self.outputs = self._outputs()
         self.register_outputs(dict(self.outputs))
 
@@ -176,6 +178,18 @@ class GpuNode(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, providers=[self._kubernetes], depends_on=list(after)),
         )
 
+    def _verified(self, digest: pulumi.Output[str] | None) -> Verified | None:
+        if not self._settings.verify or self.tdarr is None:
+            return None
+        deployment = self.tdarr.deployment
+        when = {
+            "spec_sha256": digest,
+            "worker": deployment.metadata.apply(lambda found: f"{found.uid} {found.generation}"),
+            "loaded_driver": self.machine.facts.apply(lambda facts: facts.get("driver", "")),
+        }
+        options = pulumi.ResourceOptions(parent=self, depends_on=[deployment])
+        return Verified(f"{self._name}-verified", self._settings, when, options)
+
     def _outputs(self) -> dict[str, Any]:
         gpu = self._settings.node.gpu
         worker = f"{self.tdarr.namespace}/{self.tdarr.name}" if self.tdarr is not None else None
@@ -195,4 +209,6 @@ class GpuNode(pulumi.ComponentResource):
                 "hooks": self.spec.hooks,
                 "spec_sha256": self.spec.sha256,
             }
+        if self.verified is not None:
+            found["verified"] = self.verified.proofs
         return found

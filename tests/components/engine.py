@@ -53,6 +53,7 @@ OUTPUTS: Mapping[str, Mapping[str, Any]] = {
     },
     "pulumi-python:dynamic/cdi:Source": {"token": "source-token", "driver": "535.247.01", "toolkit": "1.17.8"},
     "pulumi-python:dynamic/cdi:Spec": SPEC,
+    "pulumi-python:dynamic/gpu:Verified": {"proofs": {"hevc_nvenc": "60 frames encoded."}, "pretended": False},
 }
 """What the resources' providers would answer."""
 

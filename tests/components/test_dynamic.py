@@ -1,4 +1,4 @@
-"""What the four dynamic providers have in common: how they are stored, and what makes them run."""
+"""What the dynamic providers have in common: how they are stored, and what makes them run."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from components.dynamic import NodeProvider, run, whole
 from components.machine_ready import MachineReadyProvider
 from components.machine_state import MachineStateProvider
 from talos_gpu.errors import TalosGpuError
+from components.verified import VerifiedProvider
 
-PROVIDERS = [MachineStateProvider, MachineReadyProvider, CdiSourceProvider, CdiSpecProvider]
+PROVIDERS = [MachineStateProvider, MachineReadyProvider, CdiSourceProvider, CdiSpecProvider, VerifiedProvider]
 providers = pytest.mark.parametrize("provider", PROVIDERS)
 
 

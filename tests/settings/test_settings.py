@@ -190,10 +190,8 @@ def test_no_value_of_a_node_breaks_the_rules(key: str, value: Any) -> None:
 
 
 def test_verification_is_wanted_only_where_there_is_a_worker_to_verify_in() -> None:
-    assert faults(valid(verify=True)) == [
-        "verify: true needs a worker to prove the GPU in, and there is no tdarr\n    remedy: "
-        "add tdarr, or take verify out"
-    ]
+    [fault] = faults(valid(verify=True))
+    assert fault.startswith("verify: true needs a worker to prove the GPU in, and there is no tdarr\n    remedy: ")
     assert parse(valid(verify=True, tdarr=TDARR)).verify
     assert parse(valid(verify="true", tdarr=TDARR)).verify
     assert not parse(valid()).verify
