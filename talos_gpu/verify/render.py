@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from talos_gpu.verify.report import REFERENCE, Outcome, Proof, Report
 
-SCHEMA = 1
-"""Counted up when a field of the JSON is taken away or means something else."""
+if TYPE_CHECKING:
+    from talos_gpu.verify.form import Form, ProofForm, ReportForm, SpeedForm
 
 _MARK = {
     Outcome.PROVEN: "ok",
@@ -41,15 +41,16 @@ def _took(proof: Proof) -> str:
 
 def as_json(reports: Sequence[Report]) -> str:
     """The JSON of docs/verify.md."""
-    return json.dumps({"schema": SCHEMA, "reports": [_report(report) for report in reports]}, indent=2) + "\n"
+    form: Form = {"schema": 1, "reports": [_report(report) for report in reports]}
+    return json.dumps(form, indent=2) + "\n"
 
 
-def _report(report: Report) -> dict[str, Any]:
+def _report(report: Report) -> ReportForm:
     return {
         "stack": report.stack,
         "node": report.node,
         "place": report.place,
-        "outcome": str(report.outcome),
+        "outcome": report.outcome,
         "exit_code": report.exit_code,
         "pretended": report.pretended,
         "seconds": report.seconds,
@@ -58,8 +59,8 @@ def _report(report: Report) -> dict[str, Any]:
     }
 
 
-def _proof(proof: Proof) -> dict[str, Any]:
-    speed: Mapping[str, Any] | None = None
+def _proof(proof: Proof) -> ProofForm:
+    speed: SpeedForm | None = None
     if proof.speed is not None:
         speed = {
             "frames": proof.speed.frames,
@@ -71,7 +72,7 @@ def _proof(proof: Proof) -> dict[str, Any]:
         }
     return {
         "name": proof.name,
-        "outcome": str(proof.outcome),
+        "outcome": proof.outcome,
         "sentence": proof.sentence,
         "cause": proof.cause,
         "remedy": proof.remedy,
@@ -109,7 +110,7 @@ def as_junit(reports: Sequence[Report]) -> str:
             if verdict:
                 told = ET.SubElement(case, verdict, message=_clean(proof.sentence))
                 if verdict != "skipped":
-                    told.set("type", proof.cause)
+                    told.set("type", _clean(proof.cause))
                     told.text = _clean("\n".join((f"remedy: {proof.remedy}", *proof.evidence)))
             elif proof.evidence:
                 ET.SubElement(case, "system-out").text = _clean("\n".join(proof.evidence))

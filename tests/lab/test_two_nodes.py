@@ -12,6 +12,7 @@ from lab import kubectl
 from lab.lab import Lab
 from lab.stack import Stack
 from tests.lab.conftest import MainJob, wait_for
+from tests.lab.verifying import pretending, verify
 
 pytestmark = pytest.mark.lab
 
@@ -63,6 +64,21 @@ def test_two_stacks_of_one_cluster_leave_each_other_alone(two: tuple[MainJob, Ma
     assert "put /var/run/cdi/nvidia.yaml back: it was missing" in log(first)
     assert "put /var/run/cdi/nvidia.yaml back" not in log(second)
     assert second.inside(INSTALLED).stat().st_mtime_ns == before
+
+
+def test_both_are_verified_at_once_and_one_that_fails_is_told_from_the_other(two: tuple[MainJob, MainJob]) -> None:
+    first, second = two
+    stacks = [job.stack.name for job in two]
+    found = verify(first.lab, *stacks)
+    assert found.code == 0, found
+    for job in two:
+        assert found.reports[job.stack.name]["node"] == job.node.name
+        assert set(found.outcomes(job.stack.name).values()) == {"proven"}
+    with pretending(second, codecs="none"):
+        found = verify(first.lab, *stacks)
+    assert found.code == 1
+    assert found.causes(first.stack.name) == {}
+    assert found.causes(second.stack.name) == {"hevc_nvenc": "no-nvenc", "h264_nvenc": "no-nvenc"}
 
 
 def test_destroying_one_leaves_the_other_encoding(two: tuple[MainJob, MainJob]) -> None:

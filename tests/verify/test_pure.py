@@ -9,15 +9,18 @@ from xml.etree import ElementTree as ET
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from talos_gpu.cdi import Strategy, facts, faults, patch
 from talos_gpu.talos.facts import NodeFacts
 from talos_gpu.verify import inside, render, smi, spec
+from talos_gpu.verify.form import FORM, SCHEMA, json_schema
 from talos_gpu.verify.progress import parse as parse_progress
 from talos_gpu.verify.report import Outcome, Proof, Report, Speed
 from talos_gpu.verify.said import Said
 from talos_gpu.verify.spec import HostSpec
 from talos_gpu.verify.words import ALL, cause_of
+from tests.verify.junit import faults as faults_of_junit
 
 P2000 = "cdi/p2000-535/toolkit-1.17.8.yaml"
 FACTS = NodeFacts(driver="535.247.01", char_majors={"nvidia-uvm": 511})
@@ -185,6 +188,19 @@ def test_the_json_is_the_documented_one() -> None:
     assert json.loads(example) == json.loads(render.as_json([REPORT]))
 
 
+def test_the_json_schema_is_the_documented_one_and_holds(fixtures: Path) -> None:
+    assert (fixtures.parents[1] / "docs/verify.schema.json").read_text() == json_schema()
+    assert FORM.validate_json(render.as_json([REPORT]), strict=True)["schema"] == SCHEMA
+
+
+@pytest.mark.parametrize("change", [{"speed": 1}, {"outcome": "fine"}, {"seconds": "1"}])
+def test_the_schema_refuses_what_is_of_another_form(change: dict[str, object]) -> None:
+    document = json.loads(render.as_json([REPORT]))
+    document["reports"][0]["proofs"][0] |= change
+    with pytest.raises(ValidationError):
+        FORM.validate_json(json.dumps(document), strict=True)
+
+
 def test_junit_counts_failures_and_errors_and_is_well_formed() -> None:
     [suite] = ET.fromstring(render.as_junit([REPORT]))
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("3", "1", "1")
@@ -193,6 +209,38 @@ def test_junit_counts_failures_and_errors_and_is_well_formed() -> None:
     [failure] = slow
     assert failure.get("type") == "slow"
     assert failure.text == "remedy: cool it\nframe=60\nbad ? byte"
+
+
+PROOFS = st.builds(
+    Proof,
+    st.sampled_from(["spec", "hevc_nvenc"]),
+    st.sampled_from(Outcome),
+    st.text(),
+    st.text(),
+    st.text(),
+    st.tuples(st.text()),
+    st.text(),
+    st.floats(0, 1e6),
+)
+
+
+@given(st.lists(PROOFS, max_size=4), st.text(), st.booleans())
+def test_whatever_a_proof_says_is_valid_junit_and_valid_json(
+    proofs: list[Proof], stack: str, needs_encoder: bool
+) -> None:
+    report = Report(stack, "n", "", tuple(proofs), needs_encoder)
+    assert faults_of_junit(render.as_junit([report, report])) == []
+    FORM.validate_json(render.as_json([report]), strict=True)
+
+
+def test_junit_of_the_documented_report_breaks_no_rule() -> None:
+    assert faults_of_junit(render.as_junit([REPORT])) == []
+    assert faults_of_junit(
+        "<testsuites><testsuite name='a' tests='2'><testcase name='b'/></testsuite></testsuites>"
+    ) == [
+        "testcase lacks classname",
+        "testsuite says 2 tests, there are 1",
+    ]
 
 
 def test_the_clip_is_not_shown() -> None:
