@@ -166,9 +166,8 @@ def test_with_the_worker_gone_only_a_pod_of_its_own_can_tell(job: MainJob) -> No
     assert own.reports["lab"]["place"].startswith("pod media/talos-gpu-verify-")
 
 
-def test_what_a_person_sees(job: MainJob) -> None:
-    with pretending(job, encode_fail="30:20"):
-        done = command(job.lab, "lab", "--ffmpeg", "/nowhere/ffmpeg")
+def test_an_image_without_ffmpeg_could_not_tell_in_words_for_a_person(job: MainJob) -> None:
+    done = command(job.lab, "lab", "--ffmpeg", "/nowhere/ffmpeg")
     lines = done.stdout.splitlines()
     assert (done.returncode, done.stderr) == (2, "")
     assert lines[0].endswith(": could not tell")
