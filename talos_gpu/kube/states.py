@@ -42,6 +42,8 @@ class PodState:
     waiting: str
     """Why its first waiting container waits, `CreateContainerError: ...`; "" if none does."""
     annotations: Mapping[str, str]
+    ending: bool = False
+    """Whether it is being deleted: it may still say Running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ def pod_state(pod: Mapping[str, Any]) -> PodState:
         restarts=sum(container.get("restartCount", 0) for container in containers),
         waiting=": ".join(text for text in (waits[0].get("reason"), waits[0].get("message")) if text) if waits else "",
         annotations=metadata.get("annotations") or {},
+        ending="deletionTimestamp" in metadata,
     )
 
 

@@ -64,7 +64,7 @@ async def worker(cluster: Cluster, subject: Subject) -> PodContainer:
     if namespace is None:
         raise NoWorkerWanted(node)
     pods = await cluster.pods(f"app={WORKER_APP},{NODE_LABEL}={node}", namespace)
-    running = [pod for pod in pods if pod.phase == "Running" and not pod.waiting]
+    running = [pod for pod in pods if pod.phase == "Running" and not pod.waiting and not pod.ending]
     if not running:
         raise NoWorker(namespace, WORKER_APP, node, _states(pods))
     return PodContainer(cluster, namespace, running[0].name)
@@ -73,7 +73,12 @@ async def worker(cluster: Cluster, subject: Subject) -> PodContainer:
 def _states(pods: Sequence[PodState]) -> str:
     if not pods:
         return "there is none"
-    return "; ".join(f"{pod.name} is {pod.phase}{f' ({pod.waiting})' if pod.waiting else ''}" for pod in pods)
+    return "; ".join(f"{pod.name} is {pod.phase}{_but(pod)}" for pod in pods)
+
+
+def _but(pod: PodState) -> str:
+    why = "being deleted" if pod.ending else pod.waiting
+    return f" ({why})" if why else ""
 
 
 @contextlib.asynccontextmanager

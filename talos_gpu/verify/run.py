@@ -19,6 +19,7 @@ LIMIT = 30
 """Seconds that one ffmpeg may take: a healthy one takes about one."""
 _GRACE = 10.0
 _QUICK = 15.0
+_TAKEN = "CUDA_ERROR_DEVICE_UNAVAILABLE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +75,29 @@ async def container_proofs(
 
 
 async def _work(container: Container, demands: Demands, found: Inside) -> list[tuple[str, Said | ContainerLost | None]]:
-    """How each of ffmpeg's runs went, one after the other; None: not tried, for one before it hung."""
-    commands: list[tuple[str, Sequence[str]]] = [
-        *((codec, ffmpeg.encode_command(codec, demands.ffmpeg)) for codec in ENCODERS),
-        (ffmpeg.DECODE, ffmpeg.decode_command(demands.ffmpeg)),
-        (ffmpeg.CUDA, ffmpeg.cuda_command(demands.ffmpeg)),
-    ]
+    """How each of ffmpeg's runs went; None: not tried, for one before it hung.
+
+    The encodes are made one after the other and alone, for their speed is judged; decoder and CUDA are then tried
+    together.
+    """
+
+    async def run(command: Sequence[str]) -> Said | ContainerLost:
+        said = await _run(container, _limited(command, demands.limit, found), demands.limit + _GRACE)
+        return replace(said, command=tuple(command)) if isinstance(said, Said) else said
+
     ran: list[tuple[str, Said | ContainerLost | None]] = []
     hung = False
-    for name, command in commands:
-        if hung:
-            ran.append((name, None))
-            continue
-        said = await _run(container, _limited(command, demands.limit, found), demands.limit + _GRACE)
-        hung = isinstance(said, Said) and said.killed
-        ran.append((name, _unlimited(said, command)))
-    return ran
+    for codec in ENCODERS:
+        said = None if hung else await run(ffmpeg.encode_command(codec, demands.ffmpeg))
+        hung = hung or (isinstance(said, Said) and said.killed)
+        ran.append((codec, said))
+    if hung:
+        return [*ran, (ffmpeg.DECODE, None), (ffmpeg.CUDA, None)]
+    others = [ffmpeg.decode_command(demands.ffmpeg), ffmpeg.cuda_command(demands.ffmpeg)]
+    both: list[Said | ContainerLost] = list(await asyncio.gather(*map(run, others)))
+    if any(isinstance(said, Said) and _TAKEN in said.words for said in both):
+        both = [await run(command) for command in others]  # in exclusive compute mode a GPU has one program at a time
+    return [*ran, *zip((ffmpeg.DECODE, ffmpeg.CUDA), both, strict=True)]
 
 
 def _judges(demands: Demands, seen: Seen, *, pretended: bool, shared: bool) -> Mapping[str, Callable[[Said], Proof]]:
@@ -112,10 +120,6 @@ def _not_tried(name: str) -> Proof:
 def _limited(command: Sequence[str], limit: int, found: Inside) -> Sequence[str]:
     """The command under a limit that holds in the container too: a hung encoder ignores SIGTERM."""
     return ("timeout", "-k", "1", str(limit), *command) if "timeout" in found.tools else command
-
-
-def _unlimited(said: Said | ContainerLost, command: Sequence[str]) -> Said | ContainerLost:
-    return replace(said, command=tuple(command)) if isinstance(said, Said) else said
 
 
 async def _run(container: Container, command: Sequence[str], seconds: float) -> Said | ContainerLost:

@@ -28,11 +28,26 @@ class MockContainer:
         self.majors = {"nvidia-uvm": 511} if majors is None else majors
         self.commands: list[tuple[str, ...]] = []
         self.without: set[str] = set()
+        self.exclusive = False
+        """Whether the GPU takes one program at a time (compute mode)."""
+        self._running = 0
 
     async def run(self, command: Sequence[str], seconds: float) -> Said:
         self.commands.append(tuple(command))
         if command[0] in self.without:
             return Said(tuple(command), 127, "", f"{command[0]}: not found", 0.0)
+        if "ffmpeg" not in command:
+            return await self._program(command, seconds)
+        if self.exclusive and self._running:
+            words = "cu->cuDevicePrimaryCtxRetain(...) failed -> CUDA_ERROR_DEVICE_UNAVAILABLE: busy or unavailable"
+            return Said(tuple(command), 1, "", words, 0.0)
+        self._running += 1
+        try:
+            return await self._program(command, seconds)
+        finally:
+            self._running -= 1
+
+    async def _program(self, command: Sequence[str], seconds: float) -> Said:
         # nvidia-smi is where the libraries are, as CDI mounts it onto the PATH
         path = f"{self.gpu.folder}:{os.environ['PATH']}"
         started = time.monotonic()

@@ -149,6 +149,15 @@ def test_with_the_worker_gone_it_could_not_tell_and_says_what_is_there(surroundi
     assert report.exit_code == 2
 
 
+def test_a_worker_that_is_being_deleted_is_not_looked_into(surroundings: Surroundings) -> None:
+    ending = {**POD, "metadata": {**POD["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    surroundings.api.objects[PODS] = {"items": [ending]}
+    report = surroundings.verify(Options())
+    assert report.proof("pod").sentence == (
+        "no running pod of media/tdarr-node-gpu on lab-1: tdarr-0 is Running (being deleted)"
+    )
+
+
 def test_with_the_talos_api_gone_the_work_is_still_proven(surroundings: Surroundings) -> None:
     surroundings.talos.unavailable = 10_000
     report = surroundings.verify(Options(floor=0.1))
