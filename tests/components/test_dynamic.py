@@ -17,8 +17,8 @@ from components.cdi_spec import CdiSpecProvider
 from components.dynamic import NodeProvider, run, whole
 from components.machine_ready import MachineReadyProvider
 from components.machine_state import MachineStateProvider
-from talos_gpu.errors import TalosGpuError
 from components.verified import VerifiedProvider
+from talos_gpu.errors import TalosGpuError
 
 PROVIDERS = [MachineStateProvider, MachineReadyProvider, CdiSourceProvider, CdiSpecProvider, VerifiedProvider]
 providers = pytest.mark.parametrize("provider", PROVIDERS)
