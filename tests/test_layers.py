@@ -46,7 +46,7 @@ def test_the_program_itself_is_a_few_lines_over_components() -> None:
 
 def test_the_wheel_holds_the_command_line_and_nothing_else(tmp_path: Path) -> None:
     uv = ROOT / ".tools/bin/uv"
-    build = [uv, "build", "--quiet", "--wheel", "--out-dir", tmp_path, "--python", sys.executable, ROOT]
+    build = [str(uv), "build", "--quiet", "--wheel", "--out-dir", str(tmp_path), "--python", sys.executable, str(ROOT)]
     subprocess.run(build, check=True, cwd=tmp_path)
     [wheel] = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
