@@ -8,17 +8,20 @@ import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from typing_extensions import override
 
-from components.dynamic import DRIFT, NodeProvider, Props, moved, run, target, token, whole
+from components.drift import Cause, Drift, sentences
+from components.dynamic import DRIFT, NodeProvider, Props, drifted, moved, run, target, token, whole
 from components.freshness import HOOK_REAL, strategy_on, unfit
 from talos_gpu.cdi import Strategy
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.talos.client import MachineClient
-from talos_gpu.talos.facts import NodeFacts, read_facts, spec_source
+from talos_gpu.talos.errors import NotFound
+from talos_gpu.talos.facts import SPEC_SOURCE, NodeFacts, read_facts
 from talos_gpu.talos.releases import strategy_for
 
 VERSION = "1"
 BINARIES = "/usr/local/bin"
 _WANTED = frozenset(("node", "release", "hook"))
+_GIVEN = _WANTED | {"address", "endpoint", "version", "machine_token", "reboot_pending"}
 
 
 class DriverNotLoaded(TalosGpuError):
@@ -51,6 +54,14 @@ async def strategy_of(client: MachineClient, props: Props) -> Strategy:
     return strategy_on(props["hook"], names, strategy_for(props["release"]).hook)
 
 
+async def spec_file(client: MachineClient, path: str = SPEC_SOURCE) -> bytes | None:
+    """A file of the node, None if it is not there (role os:admin). Raises ApiError otherwise."""
+    try:
+        return await client.read(path)
+    except NotFound:
+        return None
+
+
 class CdiSourceProvider(NodeProvider):
     """Reads and compares; a new token makes the generator run again."""
 
@@ -67,20 +78,25 @@ class CdiSourceProvider(NodeProvider):
     @override
     def read(self, id_: str, props: Props) -> ReadResult:
         """Drift is why the generator has to run again; what was recorded stays."""
-        return ReadResult(id_, run(self._drift(whole(props))))
+        props = whole(props)
+        return drifted(id_, props, _GIVEN, run(self._drift(props)))
 
-    async def _drift(self, props: Props) -> Props:
+    async def _drift(self, props: Props) -> Drift:
         async with self._access.machine(target(props)) as client:
-            node, reasons = await _look(client, props)
+            node, drift = await _look(client, props)
         if node.driver is not None and node.driver != props.get("driver"):
-            reasons.append(f"driver {node.driver} is loaded, the spec was generated with {props.get('driver')}")
+            said = f"driver {node.driver} is loaded, the spec was generated with {props.get('driver')}"
+            drift[Cause.DRIVER] = [said, *drift.get(Cause.DRIVER, ())]
         if node.toolkit is not None and node.toolkit != props.get("toolkit"):
-            reasons.append(f"toolkit {node.toolkit} is installed, the spec was generated with {props.get('toolkit')}")
-        return {**props, DRIFT: list(dict.fromkeys(reasons))}
+            drift[Cause.TOOLKIT] = [
+                f"toolkit {node.toolkit} is installed, the spec was generated with {props.get('toolkit')}"
+            ]
+        return drift
 
     async def _judge(self, props: Props, olds: Props) -> Props:
         async with self._access.machine(target(props)) as client:
-            node, reasons = await _look(client, props)
+            node, drift = await _look(client, props)
+        reasons = sentences(drift)
         if node.driver is None:
             pending = bool(props.get("reboot_pending"))
             raise DriverNotLoaded(props["node"], node.unread.get("driver", "no version"), pending=pending)
@@ -92,14 +108,14 @@ class CdiSourceProvider(NodeProvider):
             "token": olds["token"] if stays else token(),
             "fresh": not reasons,
             "reasons": reasons,
-            DRIFT: [],
+            DRIFT: {},
         }
 
 
-async def _look(client: MachineClient, props: Props) -> tuple[NodeFacts, list[str]]:
+async def _look(client: MachineClient, props: Props) -> tuple[NodeFacts, Drift]:
     strategy = await strategy_of(client, props)
-    node, text = await read_facts(client), await spec_source(client)
-    return node, unfit(text, strategy, node.driver, node.char_majors or {})
+    node, data = await read_facts(client), await spec_file(client)
+    return node, unfit(data, strategy, node.driver, node.char_majors or {})
 
 
 class CdiSource(Resource, module="cdi", name="Source"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -10,13 +9,14 @@ import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from typing_extensions import override
 
-from components.cdi_source import strategy_of
-from components.dynamic import DRIFT, NodeProvider, Props, run, target, token, whole
+from components.cdi_source import spec_file, strategy_of
+from components.drift import Cause, Drift, digest, installed_drift, sentences, source_drift
+from components.dynamic import DRIFT, NodeProvider, Props, drifted, run, target, token, whole
 from components.freshness import unfit
-from talos_gpu.cdi import Strategy, facts, facts_file, patch
+from talos_gpu.cdi import Strategy, decode, facts, facts_file, patch
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.talos.client import MachineClient
-from talos_gpu.talos.facts import SPEC_SOURCE, spec_source
+from talos_gpu.talos.facts import SPEC_SOURCE
 
 VERSION = "1"
 SPEC_TARGET = "/var/run/cdi/nvidia.yaml"
@@ -52,44 +52,38 @@ class CdiSpecProvider(NodeProvider):
 
     @override
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Outputs of the spec that lies there now; one that cannot be used is drift, and the old outputs stay."""
-        return ReadResult(id_, run(self._now(whole(props))))
+        """Drift of the generated and of the installed spec; the recorded outputs stay: they are what is installed."""
+        props = whole(props)
+        return drifted(id_, props, self.moves, run(self._drift(props)))
 
     async def _patched(self, props: Props, olds: Props) -> Props:
         async with self._access.machine(target(props)) as client:
-            strategy, text = await strategy_of(client, props), await spec_source(client)
-        reasons = unfit(text, strategy, props["driver"], {})
-        if text is None or reasons:
+            strategy, data = await strategy_of(client, props), await spec_file(client)
+        reasons = sentences(unfit(data, strategy, props["driver"], {}))
+        if data is None or reasons:
             raise SourceUnfit(props["node"], reasons)
         again = token() if olds.get(DRIFT) else olds.get("install_token", "")
-        return _outputs({**props, "install_token": again}, strategy, text)
+        return _outputs({**props, "install_token": again}, strategy, decode(data).text)
 
-    async def _now(self, props: Props) -> Props:
+    async def _drift(self, props: Props) -> Drift:
         async with self._access.machine(target(props)) as client:
-            strategy, text = await strategy_of(client, props), await spec_source(client)
-            found = await _installed(client, props)
-        reasons = unfit(text, strategy, None, {})
-        if text is None or reasons:
-            return {**props, DRIFT: reasons}
-        try:
-            now = _outputs(props, strategy, text)
-        except TalosGpuError as error:
-            return {**props, DRIFT: [error.message]}
-        # a source that moved changes the payload anyway; the installed file cannot be its patch yet
-        return {**now, DRIFT: found if now["sha256"] == props["sha256"] else []}
+            strategy, source = await strategy_of(client, props), await spec_file(client)
+            installed = await spec_file(client, SPEC_TARGET)
+            own = props["regenerate"] == "boot" and await _by_installer(client, installed)
+        if drift := unfit(source, strategy, None, {}):
+            return drift
+        text = decode(source or b"").text
+        if str(strategy) != props["strategy"]:
+            drift[Cause.HOOK] = [f"hooks are to be patched as {strategy}, the spec was patched as {props['strategy']}"]
+        drift |= source_drift(props, SPEC_SOURCE, patch(text, strategy))
+        # with another source or strategy the installed file cannot be its patch yet
+        return drift or ({} if own else installed_drift(props["text"], SPEC_TARGET, installed))
 
 
-async def _installed(client: MachineClient, props: Props) -> list[str]:
-    """How the installed spec differs from the state's, a sentence or none."""
-    text = await spec_source(client, SPEC_TARGET)
-    if text is None:
-        return [f"{SPEC_TARGET} is not there: the installer has not put it there, or has withdrawn it"]
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    if digest == props["sha256"]:
-        return []
-    if props["regenerate"] == "boot" and digest in (await spec_source(client, SPEC_MARKER) or "").split():
-        return []
-    return [f"{SPEC_TARGET} is not the spec that was installed: it was edited (sha256 {digest[:8]})"]
+async def _by_installer(client: MachineClient, installed: bytes | None) -> bool:
+    """Whether the installer noted that it put this very spec there by itself."""
+    marker = await spec_file(client, SPEC_MARKER)
+    return installed is not None and marker is not None and digest(installed).encode() in marker.split()
 
 
 def _outputs(props: Props, strategy: Strategy, text: str) -> Props:
@@ -106,7 +100,7 @@ def _outputs(props: Props, strategy: Strategy, text: str) -> Props:
         "strategy": str(strategy),
         "driver_version": needed.driver_version or "",
         "facts_file": facts_file(patched, wanted, node=props["node"]),
-        DRIFT: [],
+        DRIFT: {},
     }
 
 

@@ -2,7 +2,8 @@
 
 What pulumi.dynamic 3.272 does, and what follows from it: providers of importable modules are pickled by reference with
 their instance attributes, so these stay empty; numbers arrive as floats and None values not at all; an update must
-return every output; outputs resolve only where they are declared as None; read may not return None.
+return every output; outputs resolve only where they are declared as None; read may not return None. Four threads share
+one instance of each provider.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pulumi.dynamic import ConfigureRequest, DiffResult, ReadResult, ResourcePro
 from typing_extensions import override
 
 from components.access import Access, Target
+from components.drift import Drift
 from talos_gpu.errors import TalosGpuError
 
 T = TypeVar("T")
@@ -25,7 +27,7 @@ Props = dict[str, Any]
 _FRAMES = 1000
 """Frames of a traceback, as many as Python shows by itself."""
 DRIFT = "drift"
-"""Output: what refresh found, a sentence each. A diff while it is not empty, so that the next `up` mends it."""
+"""Output: what refresh found, sentences or a Drift. A diff while it is not empty, so that the next `up` mends it."""
 
 
 class NodeProvider(ResourceProvider):
@@ -41,9 +43,18 @@ class NodeProvider(ResourceProvider):
 
     @override
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
-        """Another node is another resource; a moved input or drift is an update."""
+        """Another node is another resource; a moved input or drift is an update.
+
+        Drift that is an input of the state too (`drifted`) is left to the engine, which compares inputs by itself and
+        shows which: the only way to a detailed diff.
+        """
         changed = moved(self.moves, _olds, _news)
-        return DiffResult(changes=bool(changed or _olds.get(DRIFT)), replaces=["node"] if "node" in changed else [])
+        if "node" in changed:
+            return DiffResult(changes=True, replaces=["node"])
+        drift = _olds.get(DRIFT)
+        if drift and isinstance(drift, Mapping):
+            return DiffResult(changes=None)
+        return DiffResult(changes=bool(changed or drift))
 
     @override
     def read(self, id_: str, props: Props) -> ReadResult:
@@ -52,6 +63,12 @@ class NodeProvider(ResourceProvider):
     @override
     def delete(self, _id: str, _props: Props) -> None:
         """Nothing was made on the node; works with node and credentials gone."""
+
+
+def drifted(id_: str, props: Props, given: frozenset[str], drift: Drift) -> ReadResult:
+    """What a refresh answers: the recorded outputs, and each cause of drift as an input beside those `given`."""
+    inputs = {key: value for key, value in props.items() if key in given}
+    return ReadResult(id_, {**props, DRIFT: drift}, {**inputs, **drift})
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from talos_gpu.cdi import CdiError, SpecFacts, SpecInvalid, Strategy, facts, patch
+from components.drift import Cause, Drift
+from talos_gpu.cdi import CdiError, SpecFacts, SpecInvalid, Strategy, decode, facts, patch
 from talos_gpu.talos.facts import SPEC_SOURCE
 
 HOOK_REAL = "nvidia-cdi-hook.real"
@@ -19,18 +20,20 @@ _DRIVERS_OF = {
 """Device node -> names of its driver in /proc/devices, by release (`nvidia-frontend` up to driver 545)."""
 
 
-def unfit(text: str | None, strategy: Strategy, driver: str | None, majors: Mapping[str, int]) -> list[str]:
-    """Why a generated spec (None: there is none) cannot be used on a node, a sentence each; empty if it can."""
-    if text is None:
-        return [f"{SPEC_SOURCE} is not there"]
+def unfit(data: bytes | None, strategy: Strategy, driver: str | None, majors: Mapping[str, int]) -> Drift:
+    """Why a generated spec (None: there is none) cannot be used on a node; empty if it can."""
+    if data is None:
+        return {Cause.REMOVED: [f"{SPEC_SOURCE} is not there"]}
     try:
+        text = decode(data).text
         patch(text, strategy)
         needed = facts(text)
     except SpecInvalid as error:
-        return [f"{SPEC_SOURCE}: {fault}" for fault in error.faults]
+        return {Cause.UNFIT: [f"{SPEC_SOURCE}: {fault}" for fault in error.faults]}
     except CdiError as error:
-        return [f"{SPEC_SOURCE}: {error.message}"]
-    return [*_driver(needed, driver), *_majors(needed, majors)]
+        return {Cause.UNFIT: [f"{SPEC_SOURCE}: {error.message}"]}
+    found = {Cause.DRIVER: list(_driver(needed, driver)), Cause.UNFIT: list(_majors(needed, majors))}
+    return {cause: lines for cause, lines in found.items() if lines}
 
 
 def _driver(needed: SpecFacts, driver: str | None) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lab import kubectl
-from tests.lab.conftest import MainJob
+from tests.lab.conftest import MainJob, wait_for
 
 pytestmark = pytest.mark.lab
 
@@ -39,7 +41,7 @@ def spoil_source(job: MainJob) -> str:
 def regenerate_source(job: MainJob) -> str:
     """Another spec that is right too."""
     job.node.run("/usr/local/bin/nvidia-ctk", "cdi", "generate", f"--output={SOURCE}", "--device-name-strategy=uuid")
-    return "source_sha256"
+    return '[1]: "- device 0"'
 
 
 def edit_part(job: MainJob) -> str:
@@ -63,13 +65,17 @@ def wipe_var(job: MainJob) -> str:
 
 
 def edit_installed_while_the_installer_hangs(job: MainJob) -> str:
-    running = installer_processes(job)
-    assert running
-    for process in running:
-        os.kill(process, signal.SIGSTOP)
+    installer(job, signal.SIGSTOP)
     installed = job.inside(INSTALLED)
     installed.write_text(installed.read_text().replace("nvidia-cdi-hook.real", "nvidia-cdi-hook"))
     return "/var/run/cdi/nvidia.yaml is not the spec that was installed: it was edited"
+
+
+def installer(job: MainJob, number: signal.Signals) -> None:
+    running = installer_processes(job)
+    assert running
+    for process in running:
+        os.kill(process, number)
 
 
 def installer_processes(job: MainJob) -> list[int]:
@@ -85,25 +91,47 @@ def installer_processes(job: MainJob) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("moved", "drift"),
+    ("moved", "cause", "drift"),
     [
-        ("source", delete_source),
-        ("source", spoil_source),
-        ("spec", regenerate_source),
-        ("machine", edit_part),
-        ("daemonset", delete_daemon_set),
-        ("spec", edit_installed_while_the_installer_hangs),
-        ("source", wipe_var),
+        ("source", "- drift_removed", delete_source),
+        ("source", "- drift_driver", spoil_source),
+        ("spec", "- drift_regenerated", regenerate_source),
+        ("machine", "", edit_part),
+        ("daemonset", "", delete_daemon_set),
+        ("spec", "- drift_edited", edit_installed_while_the_installer_hangs),
+        ("source", "- drift_removed", wipe_var),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_drift_is_seen_and_mended_by_one_up(job: MainJob, moved: str, drift: Callable[[MainJob], str]) -> None:
+def test_drift_is_seen_and_mended_by_one_up(
+    job: MainJob, moved: str, cause: str, drift: Callable[[MainJob], str]
+) -> None:
     words = drift(job)
     seen = job.refreshed()
     assert RESOURCES[moved] in seen, seen
     assert words in seen, seen
+    assert cause in seen, seen
     job.up()
     job.settle()
     assert job.quiet()
     job.encode()
     assert job.inside(INSTALLED).read_text() == job.stack.outputs_of("pulumi-python:dynamic/cdi:Spec")["text"]
+
+
+def test_a_removed_spec_is_told_in_the_summary_and_in_json(job: MainJob) -> None:
+    installer(job, signal.SIGSTOP)
+    try:
+        job.inside(INSTALLED).unlink()
+        summary = job.stack.operation("preview", "--refresh").stdout
+        digest = json.loads(job.stack.operation("preview", "--refresh", "--json").stdout)
+    finally:
+        installer(job, signal.SIGCONT)
+    assert re.search(r"cdi:Spec \S+ update \[diff: -drift_removed\]", summary), summary
+    [step] = [step for step in digest["steps"] if "cdi:Spec" in step["urn"] and step["op"] == "update"]
+    assert step["detailedDiff"] == {"drift_removed": {"kind": "delete", "inputDiff": True}}
+    assert step["oldState"]["inputs"]["drift_removed"] == [
+        "/var/run/cdi/nvidia.yaml is not there: the installer has not put it there, or has withdrawn it"
+    ]
+    wait_for("the installer puts it back", job.inside(INSTALLED).exists)
+    job.settle()
+    assert job.quiet()

@@ -1,0 +1,85 @@
+"""What moved behind a CDI resource's back, in the form in which a preview shows it: pure.
+
+A dynamic provider can send no detailed diff. Drift therefore becomes an input of the refreshed state that the program
+does not give: the engine itself then finds it gone in the next preview, and shows the name of the cause in the summary
+(`[diff: -drift_edited]`), each line of it under --diff, and both in --json (detailedDiff, oldState.inputs).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import textwrap
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from talos_gpu.cdi import CdiError, Library, Patched, decode, diff, facts, render
+
+Drift = dict[str, list[str]]
+"""Cause -> what is to be said, a line each; empty: nothing moved."""
+MOST_LINES = 20
+LONGEST = 140
+"""Characters of a line: `pulumi preview --diff` cuts texts at 150."""
+
+
+class Cause(StrEnum):
+    """Why a resource is to be updated; the value is the name of the input that shows it."""
+
+    REMOVED = "drift_removed"
+    """The generated or the installed spec is not there."""
+    REGENERATED = "drift_regenerated"
+    """The generated spec is another one than the one that was patched, for the same driver."""
+    DRIVER = "drift_driver"
+    """The driver, or the driver that the generated spec is for, is another one."""
+    EDITED = "drift_edited"
+    """The installed spec is not what the installer put there."""
+    UNFIT = "drift_unfit"
+    """The generated spec cannot be used on this node."""
+    HOOK = "drift_hook"
+    """Another hook binary than the one that the spec was patched for lies on the node."""
+    TOOLKIT = "drift_toolkit"
+    """The NVIDIA container toolkit is another one."""
+
+
+def sentences(drift: Drift) -> list[str]:
+    """Everything that is said, each once."""
+    return list(dict.fromkeys(line for lines in drift.values() for line in lines))
+
+
+def changes(recorded: str, now: bytes) -> list[str]:
+    """The semantic diff of two specs in lines, or the faults of one that is not valid; MOST_LINES, the rest counted."""
+    try:
+        lines = render(diff(recorded, decode(now).text, library=Library.V1_0_1)).splitlines()
+    except CdiError as error:
+        lines = error.message.splitlines()
+    if len(lines) > MOST_LINES:
+        lines[MOST_LINES:] = [f"and {len(lines) - MOST_LINES} more: talos-gpu cdi diff"]
+    lines = lines or ["the same for containers: nothing but its layout differs"]
+    return [part for line in lines for part in textwrap.wrap(line, LONGEST, subsequent_indent="    ")]
+
+
+def source_drift(props: Mapping[str, Any], path: str, now: Patched) -> Drift:
+    """How the generated spec differs from the one whose patch the outputs `props` recorded."""
+    if now.source_sha256 == props["source_sha256"]:
+        return {}
+    same_driver = (facts(now.source).driver_version or "") == props["driver_version"]
+    head = f"{path} is another one than the one installed:"
+    return {
+        Cause.REGENERATED if same_driver else Cause.DRIVER: [head, *changes(props["text"], now.text.encode())],
+    }
+
+
+def installed_drift(recorded: str, path: str, installed: bytes | None) -> Drift:
+    """How the installed spec differs from the recorded one."""
+    if installed is None:
+        return {Cause.REMOVED: [f"{path} is not there: the installer has not put it there, or has withdrawn it"]}
+    found = digest(installed)
+    if found == digest(recorded.encode()):
+        return {}
+    head = f"{path} is not the spec that was installed: it was edited (sha256 {found[:8]})"
+    return {Cause.EDITED: [head, *changes(recorded, installed)]}
+
+
+def digest(data: bytes) -> str:
+    """SHA-256 in hex."""
+    return hashlib.sha256(data).hexdigest()
