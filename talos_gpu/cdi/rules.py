@@ -17,6 +17,8 @@ from talos_gpu.cdi.schema import Library
 HOOK_NAMES = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 DEVICE_TYPES = ("", "b", "c", "u", "p")
 VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.4.0", "0.5.0", "0.6.0", "0.7.0", "0.8.0", "1.0.0", "1.1.0")
+EARLIEST = "0.3.0"
+"""What every spec needs at least (specs-go/version.go vEarliest), though 0.1.0 and 0.2.0 are known versions."""
 LONGEST_CLOS_ID = 4095
 
 EDITS = "pkg/cdi/container-edits.go"
@@ -80,6 +82,9 @@ def _version(spec: Spec, library: Library) -> Iterator[Violation]:
             VERSION,
         )
         return
+    if VERSIONS.index(version) < VERSIONS.index(EARLIEST):
+        message = f"every spec needs cdiVersion {EARLIEST}, the spec says {version}"
+        yield Violation(("cdiVersion",), "minimum-version", message, VERSION)
     for minimum, path, reason in _needs(spec):
         if VERSIONS.index(minimum) > VERSIONS.index(version):
             yield Violation(

@@ -139,7 +139,7 @@ HOOK = "containerEdits: {hooks: [{hookName: prestart, path: /a, args: [%s]}]}\n"
         HEAD + "Kind: nvidia.com/other\n",
         HEAD + "kinD: n\n",
         HEAD.replace("nvidia.com/gpu", "n/gpu"),
-        HEAD.replace("1.0.0", "1.1.0"),
+        *(HEAD.replace("1.0.0", version) for version in ("0.1.0", "0.2.0", "0.3.0", "v0.2.0", "1.1.0")),
         HEAD.replace("all", '"a\\0b"'),
         "%YAML 1.1\n---\n" + HEAD,
         "%YAML 1.2\n---\n" + HEAD,

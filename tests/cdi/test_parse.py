@@ -56,6 +56,10 @@ BAD: dict[str, tuple[str, list[str]]] = {
             )
         ],
     ),
+    "a version before the earliest": (
+        GOOD.replace("0.5.0", "0.2.0").replace('"0"', "a"),
+        ["1:13: cdiVersion: every spec needs cdiVersion 0.3.0, the spec says 0.2.0 [minimum-version]"],
+    ),
     "no devices": (
         "cdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices: []\n",
         ["3:10: devices: no devices [no-devices]"],
