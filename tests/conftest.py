@@ -14,6 +14,13 @@ from lab.cluster.control_plane import etcd_program
 from lab.lab import Lab
 from lab.paths import cache_root
 
+SPEC_FOLDERS = ("/etc/cdi", "/var/run/cdi", "/var/cdi")
+"""The seed's `cdi_spec_dirs`: the last one, which NVIDIA's runtime never looks at, wins for the CRI."""
+_PART = f"""\
+[plugins."io.containerd.cri.v1.runtime"]
+  cdi_spec_dirs = {list(SPEC_FOLDERS)}
+"""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Without root the lab cannot run: say so once per test, counted as skipped with the reason."""
@@ -41,7 +48,7 @@ def containerd_lab(binaries: Path) -> Iterator[Lab]:
     """A node with containerd alone, no cluster; ended after the session."""
     lab = Lab("test-containerd", binaries)
     lab.down()
-    lab.make(["lab-1"], cluster=False, configure=_with_modules)
+    lab.make(["lab-1"], cluster=False, configure=_configured)
     try:
         lab.start(print)
         yield lab
@@ -49,11 +56,14 @@ def containerd_lab(binaries: Path) -> Iterator[Lab]:
         lab.down()
 
 
-def _with_modules(base: str) -> str:
+def _configured(base: str) -> str:
     config = yaml.safe_load(base)
     config["machine"]["kernel"] = {
         "modules": [{"name": name} for name in ("nvidia", "nvidia_uvm", "nvidia_drm", "nvidia_modeset")]
     }
+    config["machine"]["files"] = [
+        {"path": "/etc/cri/conf.d/20-customization.part", "op": "create", "permissions": 0o644, "content": _PART}
+    ]
     text: str = yaml.safe_dump(config)
     return text
 
