@@ -17,6 +17,7 @@ from talos_gpu.cdi import CdiError, Library, Patched, decode, diff, facts, rende
 
 Drift = dict[str, list[str]]
 """Cause -> what is to be said, a line each; empty: nothing moved."""
+_ARROW, _HELD = " -> ", "\N{NO-BREAK SPACE}->\N{NO-BREAK SPACE}"
 MOST_LINES = 20
 LONGEST = 140
 """Characters of a line: `pulumi preview --diff` cuts texts at 150."""
@@ -55,7 +56,13 @@ def changes(recorded: str, now: bytes) -> list[str]:
     if len(lines) > MOST_LINES:
         lines[MOST_LINES:] = [f"and {len(lines) - MOST_LINES} more: talos-gpu cdi diff"]
     lines = lines or ["the same for containers: nothing but its layout differs"]
-    return [part for line in lines for part in textwrap.wrap(line, LONGEST, subsequent_indent="    ")]
+    return [part for line in lines for part in _wrapped(line)]
+
+
+def _wrapped(line: str) -> list[str]:
+    whole = line.replace(_ARROW, _HELD)  # what is before and behind an arrow stays on one line
+    parts = textwrap.wrap(whole, LONGEST, subsequent_indent="    ", break_on_hyphens=False)
+    return [part.replace(_HELD, _ARROW) for part in parts]
 
 
 def source_drift(props: Mapping[str, Any], path: str, now: Patched) -> Drift:

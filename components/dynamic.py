@@ -53,8 +53,8 @@ class NodeProvider(ResourceProvider):
             return DiffResult(changes=True, replaces=["node"])
         drift = _olds.get(DRIFT)
         if drift and isinstance(drift, Mapping):
-            return DiffResult(changes=None)
-        return DiffResult(changes=bool(changed or drift))
+            return DiffResult(changes=None, replaces=[])
+        return DiffResult(changes=bool(changed or drift), replaces=[])
 
     @override
     def read(self, id_: str, props: Props) -> ReadResult:

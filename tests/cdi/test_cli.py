@@ -33,21 +33,29 @@ def test_a_reader_that_has_enough_is_no_traceback(spec: Path) -> None:
         assert (running.wait(), running.stderr.read()) == (1, b"")
 
 
-def test_the_cdi_commands_import_nothing_heavy(spec: Path) -> None:
+WORDS = {
+    "validate": ["validate", "FILE", "--json"],
+    "patch": ["patch", "FILE", "--json"],
+    "diff": ["diff", "FILE", "FILE", "--markdown"],
+    "resolve": ["resolve", "FOLDER", "--json"],
+    "show": ["show", "FILE"],
+}
+
+
+@pytest.mark.parametrize("command", WORDS)
+def test_the_cdi_commands_import_nothing_heavy(spec: Path, command: str) -> None:
+    words = [word.replace("FILE", str(spec)).replace("FOLDER", str(spec.parent)) for word in WORDS[command]]
     code = (
         "import sys\n"
         "from talos_gpu.cli import main\n"
-        f"sys.argv = ['talos-gpu', 'cdi', *{['COMMAND', str(spec)]!r}]\n"
+        f"sys.argv = ['talos-gpu', 'cdi', *{words!r}]\n"
         "try:\n    main()\n"
         "except SystemExit as ended:\n    code = ended.code or 0\n"
-        "heavy = {'pydantic', 'rich', 'grpclib', 'pulumi', 'cryptography', 'asyncio'} & set(sys.modules)\n"
+        "heavy = {'pydantic', 'rich', 'typer', 'grpclib', 'pulumi', 'cryptography', 'asyncio'} & set(sys.modules)\n"
         "print(code, sorted(heavy), file=sys.stderr)\n"
     )
-    for command in ("validate", "patch", "show"):
-        done = subprocess.run(
-            [sys.executable, "-c", code.replace("COMMAND", command)], capture_output=True, check=True, cwd=ROOT
-        )
-        assert done.stderr == b"0 []\n", command
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT)
+    assert done.stderr == b"0 []\n"
 
 
 def test_validate_says_ok(run: Run, spec: Path) -> None:

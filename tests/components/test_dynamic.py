@@ -53,6 +53,14 @@ def test_drift_is_an_update(provider: type[NodeProvider]) -> None:
 
 
 @providers
+def test_drift_that_is_an_input_too_is_the_engines_to_compare(provider: type[NodeProvider]) -> None:
+    olds: dict[str, Any] = {**dict.fromkeys(provider.moves, "same"), "drift": {"drift_edited": ["a line"]}}
+    assert provider().diff("id", olds, olds).changes is None
+    assert provider().diff("id", {**olds, "drift": {}}, olds).changes is False
+    assert provider().diff("id", olds, {**olds, "node": "another"}).replaces == ["node"]
+
+
+@providers
 def test_delete_needs_neither_node_nor_credentials(
     provider: type[NodeProvider], capsys: pytest.CaptureFixture[str]
 ) -> None:

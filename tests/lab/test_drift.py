@@ -41,7 +41,7 @@ def spoil_source(job: MainJob) -> str:
 def regenerate_source(job: MainJob) -> str:
     """Another spec that is right too."""
     job.node.run("/usr/local/bin/nvidia-ctk", "cdi", "generate", f"--output={SOURCE}", "--device-name-strategy=uuid")
-    return '[1]: "- device 0"'
+    return ']: "- device 0"'
 
 
 def edit_part(job: MainJob) -> str:
