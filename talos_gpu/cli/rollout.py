@@ -6,30 +6,28 @@ import getpass
 import json
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 from pydantic import BaseModel
 from rich.console import Console
 
+from talos_gpu.cli.rollout_export import export
+from talos_gpu.cli.rollout_where import Where, called
 from talos_gpu.errors import UsageError
 from talos_gpu.rollout import lock, planner
 from talos_gpu.rollout import report as reports
 from talos_gpu.rollout.drive import View
 from talos_gpu.rollout.fleet import Fleet
 from talos_gpu.rollout.inspect_stack import InspectStack
-from talos_gpu.rollout.load import load
 from talos_gpu.rollout.model import RolloutFile
 from talos_gpu.rollout.page import page
 from talos_gpu.rollout.plan import Plan
-from talos_gpu.rollout.pulumi_cli import Pulumi
 from talos_gpu.rollout.records import Outcome
 from talos_gpu.rollout.session import Session
 from talos_gpu.rollout.show import Events, Lines, LiveTable
-from talos_gpu.rollout.store import Store, default_root, replace
+from talos_gpu.rollout.store import replace
 from talos_gpu.rollout.versions import file_digest, source_of
 from talos_gpu.settings.stack_file import stack_files
 
@@ -44,39 +42,8 @@ app = typer.Typer(
 _FINDINGS = 1
 _HASH = 8
 
+app.command()(export)
 Json = Annotated[bool, typer.Option("--json", help="JSON for programs, on standard output.")]
-
-
-@dataclass
-class _Where:
-    """What all subcommands need."""
-
-    file: Path
-    project: Path
-    state: Path | None
-
-    def model(self) -> RolloutFile:
-
-        return load(self.file)
-
-    def store(self, fleet: str) -> Store:
-
-        return Store.of(self.state or default_root(), self._name(), fleet)
-
-    def session(self, views: list[View]) -> Session:
-
-        model = self.model()
-        folder = self.project / model.stack_files
-        pulumi = Pulumi.find(self.project, self.project if folder.resolve() == self.project else folder.resolve())
-        return Session(self.store(model.fleet), pulumi, self.file, views)
-
-    def _name(self) -> str:
-        path = self.project / "Pulumi.yaml"
-        try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
-            raise UsageError(f"{path} cannot be read: {error}", remedy="name the project with --project") from None
-        return str(document.get("name") or "project") if isinstance(document, dict) else "project"
 
 
 @app.callback()
@@ -89,7 +56,8 @@ def _rollout(
     ] = None,
 ) -> None:
     folder = project.resolve()
-    context.obj = _Where((file or folder / "rollout.yaml").resolve(), folder, state_dir and state_dir.resolve())
+    path = (file or folder / "rollout.yaml").resolve()
+    context.obj = Where(path, folder, state_dir and state_dir.resolve(), called(context))
 
 
 @app.command()
@@ -100,17 +68,17 @@ def plan(
 ) -> None:
     """Validate, look at and preview every stack; touch nothing."""
 
-    where: _Where = context.obj
+    where: Where = context.obj
     made = where.store(where.model().fleet).plan() if show else _planned(where)
     if as_json:
         typer.echo(json.dumps({"hash": made.hash, **made.model_dump(mode="json")}, indent=1))
     else:
-        typer.echo(reports.plan_markdown(made))
+        typer.echo(reports.plan_markdown(made, where.command))
     if made.faults:
         raise typer.Exit(_FINDINGS)
 
 
-def _planned(where: _Where) -> Plan:
+def _planned(where: Where) -> Plan:
     model = where.model()
     session = where.session([])
     store, pulumi = session.store, session.pulumi
@@ -132,7 +100,7 @@ def approve(
     context: typer.Context, plan_hash: Annotated[str, typer.Argument(metavar="HASH", help="As `plan` showed it.")]
 ) -> None:
     """Say yes to the plan with this hash, and to no other."""
-    where: _Where = context.obj
+    where: Where = context.obj
     store = where.store(where.model().fleet)
     found = store.plan()
     if len(plan_hash) < _HASH or not found.hash.startswith(plan_hash):
@@ -140,7 +108,7 @@ def approve(
             f"the plan's hash is {found.hash[:12]}, not {plan_hash}", remedy="read the plan, then name its hash"
         )
     store.approve(found, getpass.getuser())
-    typer.echo(f"approved {found.hash[:12]}; it is carried out by `talos-gpu rollout run`")
+    typer.echo(f"approved {found.hash[:12]}; next: {where.command} run")
 
 
 @app.command()
@@ -158,23 +126,23 @@ def resume(context: typer.Context, as_json: Json = False) -> None:
 @app.command()
 def abort(context: typer.Context) -> None:
     """Stop a running rollout after what is in work, or give up an unfinished one."""
-    where: _Where = context.obj
+    where: Where = context.obj
     session = where.session([])
     asked = session.ask_to_stop()
     if asked is not None:
         typer.echo(f"asked process {asked.pid} to finish what is in work and stop")
         return
     fleet = session.abort()
-    _leave(session, fleet)
+    _leave(where, session, fleet)
 
 
 @app.command()
 def status(context: typer.Context, as_json: Json = False) -> None:
     """Where the rollout is."""
 
-    where: _Where = context.obj
+    where: Where = context.obj
     store = where.store(where.model().fleet)
-    made = reports.make(store.running_plan(), store.records())
+    made = where.report(store)
     if as_json:
         typer.echo(made.model_dump_json(indent=1))
         return
@@ -191,9 +159,9 @@ def report(
 ) -> None:
     """The report of the last rollout, as Markdown, JSON or a page."""
 
-    where: _Where = context.obj
+    where: Where = context.obj
     store = where.store(where.model().fleet)
-    made = reports.make(store.running_plan(), store.records())
+    made = where.report(store)
     if html is not None:
         html.write_text(page(made), encoding="utf-8")
     typer.echo(made.model_dump_json(indent=1) if as_json else reports.markdown(made))
@@ -202,7 +170,7 @@ def report(
 @app.command()
 def hold(context: typer.Context, stacks: Annotated[list[str], typer.Argument(help="Names or globs.")]) -> None:
     """Do not start these stacks, also while a rollout runs."""
-    where: _Where = context.obj
+    where: Where = context.obj
     store = where.store(where.model().fleet)
     store.save_holds(list(dict.fromkeys([*store.holds(), *stacks])))
     typer.echo(f"on hold: {' '.join(store.holds())}")
@@ -211,7 +179,7 @@ def hold(context: typer.Context, stacks: Annotated[list[str], typer.Argument(hel
 @app.command()
 def release(context: typer.Context, stacks: Annotated[list[str], typer.Argument(help="As they were held.")]) -> None:
     """Take stacks off hold."""
-    where: _Where = context.obj
+    where: Where = context.obj
     store = where.store(where.model().fleet)
     unknown = [glob for glob in stacks if glob not in store.holds()]
     if unknown:
@@ -230,7 +198,7 @@ def schema(of: Annotated[str, typer.Argument(help="`rollout` (rollout.yaml) or `
     typer.echo(json.dumps(models[of].model_json_schema(), indent=1))
 
 
-def _carry_out(where: _Where, verb: str, *, as_json: bool) -> None:
+def _carry_out(where: Where, verb: str, *, as_json: bool) -> None:
 
     with ExitStack() as stack:
         view: View
@@ -242,7 +210,7 @@ def _carry_out(where: _Where, verb: str, *, as_json: bool) -> None:
             view = Lines(_line)
         session = where.session([view])
         fleet = session.run() if verb == "run" else session.resume()
-    _leave(session, fleet, quiet=as_json)
+    _leave(where, session, fleet, quiet=as_json)
 
 
 def _line(text: str) -> None:
@@ -250,10 +218,10 @@ def _line(text: str) -> None:
     sys.stdout.flush()
 
 
-def _leave(session: Session, fleet: Fleet, *, quiet: bool = False) -> None:
+def _leave(where: Where, session: Session, fleet: Fleet, *, quiet: bool = False) -> None:
     """Write the reports, say what to do next, and end with the exit code that fits."""
 
-    made = reports.make(fleet.plan, session.store.records())
+    made = where.report(session.store)
     folder = session.store.folder
     replace(folder / "report.json", made.model_dump_json(indent=1))
     replace(folder / "report.md", reports.markdown(made))

@@ -6,8 +6,6 @@ imported when it is needed. A command of the user's is a gate too.
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,7 +20,10 @@ from talos_gpu.rollout.model import Gate as GateRule
 
 BUILT_IN: Mapping[str, tuple[str, str]] = {}
 """Name -> (module, name of a `Gate` in it), in the order in which they are asked."""
-_LAST_WORDS = 500
+
+
+Figures = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Gate -> name -> `value`, `unit`."""
 
 
 class Verdict(StrEnum):
@@ -35,14 +36,23 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """A figure that a gate measured, such as an encode's speed."""
+
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
-    """A gate's answer. `measured`: figures for the report, such as encode speeds, as JSON."""
+    """A gate's answer."""
 
     verdict: Verdict
     evidence: str = ""
     cause: str = ""
     remedy: str = ""
-    measured: Mapping[str, Any] = field(default_factory=dict)
+    measured: Mapping[str, Measured] = field(default_factory=dict)
+    """By name, for the report; the figure of the last rollout in which the stack was done is put beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +85,17 @@ def built_in() -> tuple[GateRule, ...]:
 def gate_of(rule: GateRule) -> Gate:
     """The gate that a rule names. Raises KeyError if no built-in gate has the name."""
     if rule.command is not None:
-        return _command(rule.command)
+        made: Gate = import_module("talos_gpu.rollout.command_gate").command_gate(rule.command)
+        return made
     module, name = BUILT_IN[rule.name]
     found: Gate = getattr(import_module(module), name)
     return found
 
 
-def ask(rules: Sequence[GateRule], asked: Callable[[GateRule], Asked]) -> tuple[list[dict[str, Any]], str, str]:
-    """Ask the gates in order, up to the first that does not pass.
+def ask(
+    rules: Sequence[GateRule], asked: Callable[[GateRule], Asked], before: Figures | None = None
+) -> tuple[list[dict[str, Any]], str, str]:
+    """Ask the gates in order, up to the first that does not pass; `before` is what they measured the last time.
 
     Returns every answer as JSON, the reason (`gate-failed`, `gate-unknown`, "" if all passed) and the cause.
     """
@@ -96,6 +109,10 @@ def ask(rules: Sequence[GateRule], asked: Callable[[GateRule], Asked]) -> tuple[
         except (OSError, ValueError, LookupError, RuntimeError) as error:
             said = Said(Verdict.UNKNOWN, cause=f"{type(error).__name__}: {error}")
         answer = {key: value for key, value in asdict(said).items() if value}
+        for name, figure in answer.get("measured", {}).items():
+            earlier = (before or {}).get(rule.name, {}).get(name, {})
+            if earlier.get("unit") == figure["unit"]:
+                figure["before"] = earlier["value"]
         answers.append({"gate": rule.name, **answer, "seconds": round(time.monotonic() - began, 3)})
         if said.verdict is not Verdict.PASSED:
             remedy = f"; {said.remedy}" if said.remedy else ""
@@ -105,26 +122,6 @@ def ask(rules: Sequence[GateRule], asked: Callable[[GateRule], Asked]) -> tuple[
     return answers, "", ""
 
 
-def _command(words: Sequence[str]) -> Gate:
-    def run(asked: Asked) -> Said:
-        environment = {**os.environ, "ROLLOUT_STACK": asked.stack, "ROLLOUT_STACK_FILE": str(asked.stack_file)}
-        try:
-            done = subprocess.run(
-                list(words),
-                cwd=asked.project,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                timeout=asked.timeout_s,
-                check=False,
-                start_new_session=True,
-            )
-        except subprocess.TimeoutExpired:
-            return Said(Verdict.UNKNOWN, cause=f"no answer within {asked.timeout_s} s")
-        text = done.stdout.decode(errors="replace").strip()[-_LAST_WORDS:]
-        verdict = {0: Verdict.PASSED, 1: Verdict.FAILED}.get(done.returncode, Verdict.UNKNOWN)
-        cause = "" if done.returncode == 0 else text or f"exit code {done.returncode}"
-        return Said(verdict, evidence=text, cause=cause)
-
-    return run
+def figures_of(answers: Sequence[Mapping[str, Any]]) -> Figures:
+    """What gates measured, from their answers as JSON."""
+    return {answer["gate"]: answer["measured"] for answer in answers if answer.get("measured")}

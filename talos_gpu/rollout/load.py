@@ -8,12 +8,14 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from talos_gpu.errors import UsageError
 from talos_gpu.rollout.errors import RolloutInvalid
 from talos_gpu.rollout.model import RolloutFile
 from talos_gpu.settings.faults import Fault
 from talos_gpu.settings.load import _faults as faults_of
+from talos_gpu.talos.yaml_nodes import duplicates
 
 
 def load(path: Path) -> RolloutFile:
@@ -31,17 +33,31 @@ def parse(text: str, origin: str = "rollout.yaml") -> RolloutFile:
     """The model in a text; `origin` names it in the errors. Raises RolloutInvalid with every fault."""
     try:
         document: Any = yaml.safe_load(text)
+        root = yaml.compose(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}" if error.problem_mark else "the file"
         raise RolloutInvalid(origin, [Fault(where, "", f"is not YAML: {error.problem}")]) from None
     if not isinstance(document, dict):
         raise RolloutInvalid(origin, [Fault("the file", "", "is not a mapping")])
+    twice = duplicates(root) if root is not None else ()
+    faults = [Fault(f"line {line}", repr(key), "is there twice in one mapping") for line, key in twice]
     try:
-        return RolloutFile.model_validate_json(json.dumps(document, default=str), strict=True)
+        model = RolloutFile.model_validate_json(json.dumps(document, default=str), strict=True)
     except ValidationError as error:
-        faults = [_named(fault) for fault in faults_of("", RolloutFile, error.errors(), hidden=False)]
-        raise RolloutInvalid(origin, faults) from None
+        told = [each for each in error.errors() if not _echo(each)]
+        faults += [_named(fault) for fault in faults_of("", RolloutFile, told, hidden=False)]
+    if faults:
+        raise RolloutInvalid(origin, faults)
+    return model
+
+
+def _echo(error: ErrorDetails) -> bool:
+    """Whether it only says that a list is empty once its faulty items are left out."""
+    return error["type"] == "too_short" and bool(error["input"])
 
 
 def _named(fault: Fault) -> Fault:
-    return Fault(fault.path.removeprefix(".") or "the file", fault.value, fault.rule, fault.remedy)
+    rule = "is empty" if fault.value == "[]" else fault.rule
+    return Fault(
+        fault.path.removeprefix(".") or "the file", "" if rule == "is empty" else fault.value, rule, fault.remedy
+    )

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from talos_gpu.settings.base import Strict
 
-Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
-Glob = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._*?\[\]!/-]+$", max_length=200)]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-CheckName = Literal["settings", "release", "credentials", "reachable"]
-CHECKS: tuple[CheckName, ...] = ("settings", "release", "credentials", "reachable")
+CheckName = Literal["settings", "release", "credentials", "reachable", "image"]
+CHECKS: tuple[CheckName, ...] = ("settings", "release", "credentials", "reachable", "image")
 
 
 def _fault(message: str, remedy: str = "") -> PydanticCustomError:
@@ -35,6 +35,35 @@ def _zone(value: str) -> str:
     return value
 
 
+def _matches(pattern: str, rule: str, longest: int) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise PydanticCustomError("rollout", "{message}", {"message": rule})
+        if len(value) > longest:
+            raise PydanticCustomError("rollout", "{message}", {"message": f"is longer than {longest} characters"})
+        return value
+
+    return check
+
+
+_WORD = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_GLOB = r"[A-Za-z0-9._*?\[\]!-]+"
+_LABEL = r"[A-Za-z0-9._/-]+=[A-Za-z0-9._-]*"
+Word = Annotated[
+    str,
+    AfterValidator(_matches(_WORD, "has more than letters, digits and . _ - in it, or starts with one of those", 100)),
+    Field(json_schema_extra={"pattern": f"^{_WORD}$", "maxLength": 100}),
+]
+Glob = Annotated[
+    str,
+    AfterValidator(_matches(_GLOB, "is neither a name nor a glob with * ? [ ]", 200)),
+    Field(json_schema_extra={"pattern": f"^{_GLOB}$", "maxLength": 200}),
+]
+Label = Annotated[
+    str,
+    AfterValidator(_matches(_LABEL, "is not KEY=VALUE", 200)),
+    Field(json_schema_extra={"pattern": f"^{_LABEL}$", "maxLength": 200}),
+]
 Time = Annotated[str, AfterValidator(_time)]
 Zone = Annotated[str, AfterValidator(_zone)]
 
@@ -44,14 +73,12 @@ class Selector(Strict):
 
     name: Word | None = Field(default=None, description="One stack.")
     glob: Glob | None = Field(default=None, description="Every stack file whose stack's name fits: `talos0*`.")
-    label: str | None = Field(
-        default=None, pattern=r"^[A-Za-z0-9._/-]+=[A-Za-z0-9._-]*$", description="Every stack with it: `site=home`."
-    )
+    label: Label | None = Field(default=None, description="Every stack with it: `site=home`.")
 
     @model_validator(mode="after")
     def _one(self) -> Selector:
         if sum(value is not None for value in (self.name, self.glob, self.label)) != 1:
-            raise _fault("must have exactly one of name, glob, label")
+            raise _fault("has not exactly one of name, glob, label")
         return self
 
 
@@ -68,12 +95,12 @@ class WaveRule(Strict):
     @model_validator(mode="after")
     def _one(self) -> WaveRule:
         if sum(value is not None for value in (self.count, self.percent, self.stacks)) != 1:
-            raise _fault("must have exactly one of count, percent, stacks")
+            raise _fault("has not exactly one of count, percent, stacks")
         return self
 
 
 class Window(Strict):
-    """When stacks may be started. `until` at or before `from` means the next day."""
+    """When stacks may be started. `closes` at or before `opens` means the next day."""
 
     days: tuple[Day, ...] = Field(
         default=("mon", "tue", "wed", "thu", "fri", "sat", "sun"), min_length=1, description="Days on which it opens."

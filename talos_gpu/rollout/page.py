@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from talos_gpu.rollout.report import Report, StackReport, StepReport, moment, speeds
+from talos_gpu.rollout.report import Report, StackReport, StepReport, moment, number, speeds
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#1b1f24;background:#fff}
@@ -66,7 +66,7 @@ def _bar(report: Report, step: StepReport) -> str:
 
 def _speeds(report: Report) -> str:
     rows = "".join(
-        f"<tr><td>{escape(stack.name)}</td><td>{escape(what)}</td><td>{before:g}</td><td>{after:g}</td>"
+        f"<tr><td>{escape(stack.name)}</td><td>{escape(what)}</td><td>{number(before)}</td><td>{number(after)}</td>"
         f"<td>{escape(unit)}</td></tr>"
         for stack in report.stacks
         for what, before, after, unit in speeds(stack)

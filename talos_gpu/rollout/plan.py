@@ -107,18 +107,29 @@ class Plan(Strict):
 
     def differences(self, now: Versions) -> list[str]:
         """What has moved between the plan and `now`, a line each; states that `now` leaves out are not compared."""
+        found = self.moved_source(now.commit, now.source, now.rollout)
+        for name in self.stacks:
+            found += self.moved_stack(name, now.configs.get(name, ""), now.states.get(name))
+        return found
+
+    def moved_source(self, commit: str, source: str, rollout: str) -> list[str]:
+        """What has moved of the project, a line each."""
         found = []
-        if now.commit != self.commit:
-            found.append(f"commit: {self.commit[:12]} was planned, {now.commit[:12]} is there")
-        elif now.source != self.source:
+        if commit != self.commit:
+            found.append(f"commit: {self.commit[:12]} was planned, {commit[:12]} is there")
+        elif source != self.source:
             found.append("files of the project changed without a commit")
-        if now.rollout != self.rollout:
+        if rollout != self.rollout:
             found.append("rollout.yaml changed")
-        for name, stack in self.stacks.items():
-            if now.configs.get(name, "") != stack.config:
-                found.append(f"config of {name} changed")
-            if name in now.states and now.states[name] != stack.state:
-                found.append(f"state of {name} changed: somebody updated it")
+        return found
+
+    def moved_stack(self, name: str, config: str, state: str | None) -> list[str]:
+        """What has moved of a stack, a line each; a state of None is not compared."""
+        found = []
+        if config != self.stacks[name].config:
+            found.append(f"config of {name} changed")
+        if state is not None and state != self.stacks[name].state:
+            found.append(f"state of {name} changed: somebody updated it")
         return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from talos_gpu.errors import TalosGpuError
+from talos_gpu.rollout.images import require_images
 from talos_gpu.rollout.model import CheckName
 from talos_gpu.settings import Settings
 from talos_gpu.settings.stack_file import stack_settings
@@ -18,20 +19,19 @@ _CONNECT_S = 5.0
 
 
 def preflight(path: Path, checks: Collection[CheckName]) -> tuple[Settings | None, list[str]]:
-    """The settings in a stack file (None without checks) and every fault."""
-    if not checks:
-        return None, []
+    """The settings in a stack file, None if they cannot be read, and every fault; without checks there is none."""
     try:
         settings = stack_settings(path)
     except TalosGpuError as error:
-        return None, [error.message]
+        return None, [error.message] if checks else []
     faults = []
     for name, check in _CHECKS.items():
         if name in checks:
             try:
                 check(settings)
             except TalosGpuError as error:
-                faults.append(f"{name}: {error.message}")
+                remedy = f"; {error.remedy}" if error.remedy else ""
+                faults.append(f"{name}: {error.message}{remedy}")
     return settings, faults
 
 
@@ -62,4 +62,5 @@ _CHECKS: Mapping[CheckName, Callable[[Settings], None]] = {
     "release": _release,
     "credentials": _credentials,
     "reachable": _reachable,
+    "image": require_images,
 }

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.rollout import gates
+from talos_gpu.rollout.gates import Figures
 from talos_gpu.rollout.model import Gate
 from talos_gpu.rollout.pulumi_cli import Process, Pulumi, Told, cause, is_locked, read_events, text_of
 from talos_gpu.rollout.records import Step
@@ -60,6 +61,10 @@ class Processes:
     refresh: bool
     roll_back: Callable[[str], Pulumi]
     """The project as it was when a stack was last good."""
+    moved: Callable[[str, Step], Sequence[str]] = lambda _stack, _step: ()
+    """What is no longer as it was planned, a line each; asked right before a stack is touched."""
+    measured: Callable[[str], Figures] = lambda _: {}
+    """What the gates measured when a stack was last good."""
     _happened: queue.SimpleQueue[Happened] = field(default_factory=queue.SimpleQueue)
     _working: dict[str, _Work] = field(default_factory=dict)
     _updates: dict[str, Mapping[str, object]] = field(default_factory=dict)
@@ -86,7 +91,9 @@ class Processes:
 
     def interrupt(self, stack: str) -> None:
         """End what a stack is in."""
-        self._working[stack].interrupt()
+        work = self._working.get(stack)
+        if work is not None:
+            work.interrupt()
 
     def _carry_out(self, work: _Work) -> None:
         steps: Mapping[Step, Callable[[_Work], Ended]] = {
@@ -103,18 +110,27 @@ class Processes:
             ended = _failed(work, f"{work.step.value}-failed", str(error))
         except Exception as error:
             ended = _failed(work, "internal", f"{type(error).__name__}: {error}")
+        if self._working.get(work.stack) is work:
+            del self._working[work.stack]
         self._happened.put(ended)
 
     def _update(self, work: _Work) -> Ended:
-        ended = self._operate(work, self.pulumi, "up", "--yes", "--skip-preview")
-        self._updates[work.stack] = ended.details
+        ended = self._unmoved(work) or self._operate(work, self.pulumi, "up", "--yes", "--skip-preview")
+        if ended.ok:
+            self._updates[work.stack] = ended.details
         return ended
 
     def _rollback(self, work: _Work) -> Ended:
         return self._operate(work, self.roll_back(work.stack), "up", "--yes", "--skip-preview")
 
+    def _unmoved(self, work: _Work) -> Ended | None:
+        """None if all is as it was planned."""
+        differences = self.moved(work.stack, work.step)
+        why = f"not as it was approved any more: {'; '.join(differences)}"
+        return _failed(work, "moved", why) if differences else None
+
     def _recheck(self, work: _Work) -> Ended:
-        ended = self._operate(work, self.pulumi, "preview", "--expect-no-changes")
+        ended = self._unmoved(work) or self._operate(work, self.pulumi, "preview", "--expect-no-changes")
         changes = ended.details.get("changes")
         if ended.ok or ended.reason in ("interrupted", "locked") or not changes:
             return ended
@@ -127,7 +143,7 @@ class Processes:
         more = ("--refresh",) if self.refresh else ()
         words = pulumi.words(verb, work.stack, events, *flags, *more)
         deadline = time.monotonic() + self.lock_wait_s
-        began = time.monotonic()
+        began, waited = time.monotonic(), False
         handle = os.open(self.logs / f"{work.stack}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if not self._take_over(work, handle):
@@ -142,7 +158,9 @@ class Processes:
                     break
                 if work.stop.is_set() or time.monotonic() >= deadline:
                     break
-                self._happened.put(Said(work.stack, "waits: another holds the stack's lock"))
+                if not waited:
+                    self._happened.put(Said(work.stack, "waits: another holds the stack's lock"))
+                waited = True
                 work.stop.wait(min(_LOCK_RETRY_S, max(0.0, deadline - time.monotonic())))
         finally:
             os.close(handle)
@@ -159,11 +177,14 @@ class Processes:
 
     def _take_over(self, work: _Work, handle: int) -> bool:
         """Wait for an update that an earlier process left running; False if interrupted meanwhile."""
+        waited = False
         while True:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._happened.put(Said(work.stack, "waits: an earlier rollout's update of it still runs"))
+                if not waited:
+                    self._happened.put(Said(work.stack, "waits: an earlier rollout's update of it still runs"))
+                waited = True
             else:
                 return not work.stop.is_set()
             if work.stop.wait(_LOOK_S):
@@ -189,7 +210,8 @@ class Processes:
                     return code
 
     def _gates(self, work: _Work) -> Ended:
-        update = self._updates.get(work.stack, {})
+        again = work.step is Step.GATES and self.soaks(work.stack)
+        update = self._updates.get(work.stack, {}) if again else self._updates.pop(work.stack, {})
 
         def asked(rule: Gate) -> gates.Asked:
             self._happened.put(Said(work.stack, f"gate {rule.name}"))
@@ -197,7 +219,7 @@ class Processes:
             return gates.Asked(work.stack, self.pulumi.project, file, rule.timeout_s, update, work.stop)
 
         began = time.monotonic()
-        answers, reason, why = gates.ask(self.gates, asked)
+        answers, reason, why = gates.ask(self.gates, asked, self.measured(work.stack))
         details = {"gates": answers, "seconds": round(time.monotonic() - began, 3)}
         if work.stop.is_set() and reason:
             return _interrupted(work, "interrupted at its gates")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,10 @@ from talos_gpu.rollout.decide import phase
 from talos_gpu.rollout.fleet import Fleet
 from talos_gpu.rollout.plan import Plan, StackPlan
 from talos_gpu.rollout.records import Final, Kind, Outcome, Record, Step
+from talos_gpu.rollout.waves import Globs
 from talos_gpu.settings.base import Strict
+
+COMMAND = "talos-gpu rollout"
 
 
 class StepReport(Strict):
@@ -73,8 +76,11 @@ class Report(Strict):
         return found
 
 
-def make(plan: Plan, records: Iterable[Record]) -> Report:
-    """The report of what the records tell."""
+def make(plan: Plan, records: Iterable[Record], *, command: str = COMMAND, holds: Sequence[str] = ()) -> Report:
+    """The report of what the records tell.
+
+    `command` is how the rollout was called, for the command that comes next; `holds` what is on hold beyond the plan's.
+    """
     fleet = Fleet(plan)
     steps: dict[str, list[StepReport]] = {}
     first, last, why = 0.0, 0.0, ""
@@ -109,18 +115,27 @@ def make(plan: Plan, records: Iterable[Record]) -> Report:
         ended_at=last,
         waves=tuple(wave.name for wave in plan.waves),
         stacks=stacks,
-        next=next_command(fleet),
+        next=next_command(fleet, command, holds),
     )
 
 
-def next_command(fleet: Fleet) -> str:
-    """What to type next; "" when all is done."""
-    if fleet.outcome is Outcome.COMPLETE:
-        held = [entry.name for entry in fleet.entries.values() if entry.final is Final.HELD]
-        return f"talos-gpu rollout release {shlex.join(held)} && talos-gpu rollout resume" if held else ""
-    if fleet.outcome is Outcome.ABORTED:
-        return "talos-gpu rollout plan"
-    return "talos-gpu rollout resume" if fleet.begun else "talos-gpu rollout run"
+def next_command(fleet: Fleet, command: str = COMMAND, holds: Sequence[str] = ()) -> str:
+    """What to type next, to the letter; "" when all is done."""
+    if not fleet.begun:
+        return f"{command} run"
+    moved = any(entry.reason == "moved" for entry in fleet.entries.values())
+    if moved or fleet.outcome is Outcome.ABORTED:
+        return f"{command} plan"
+    if fleet.outcome is not Outcome.COMPLETE:
+        return f"{command} resume"
+    held = [entry.name for entry in fleet.entries.values() if entry.final is Final.HELD]
+    if not held:
+        return ""
+    fixed = Globs(fleet.plan.holds)
+    if any(name in fixed for name in held):
+        return f"{command} plan"  # what rollout.yaml holds, its next version lets go
+    globs = [glob for glob in holds if any(name in Globs([glob]) for name in held)]
+    return f"{command} release {shlex.join(globs)} && {command} resume" if globs else f"{command} resume"
 
 
 def _step(record: Record) -> StepReport:
@@ -136,19 +151,20 @@ def _step(record: Record) -> StepReport:
     )
 
 
-def speeds(stack: StackReport) -> list[tuple[str, float, float, str]]:
-    """What gates measured before and after the update: gate and figure, before, after, unit.
-
-    A gate says so with `measured: {NAME: {"before": NUMBER, "after": NUMBER, "unit": TEXT}}`.
-    """
-    found = []
+def speeds(stack: StackReport) -> list[tuple[str, float | None, float, str]]:
+    """What gates measured, the last time each: gate and figure, before (None: nobody knows), after, unit."""
+    found = {}
     for step in stack.steps:
         for answer in step.gates:
-            for name, value in (answer.get("measured") or {}).items():
-                if isinstance(value, Mapping) and {"before", "after"} <= value.keys():
-                    words = f"{answer['gate']}: {name}"
-                    found.append((words, float(value["before"]), float(value["after"]), str(value.get("unit", ""))))
-    return found
+            for name, figure in (answer.get("measured") or {}).items():
+                words, before = f"{answer['gate']}: {name}", figure.get("before")
+                found[words] = (words, before, float(figure["value"]), str(figure["unit"]))
+    return list(found.values())
+
+
+def number(value: float | None) -> str:
+    """A figure as it is shown."""
+    return "-" if value is None else f"{value:g}"
 
 
 def markdown(report: Report) -> str:
@@ -168,7 +184,7 @@ def markdown(report: Report) -> str:
     measured = [(stack.name, *speed) for stack in report.stacks for speed in speeds(stack)]
     if measured:
         lines += ["", "| stack | measured | before | after | unit |", "| --- | --- | --- | --- | --- |"]
-        lines += [f"| {name} | {what} | {a:g} | {b:g} | {unit} |" for name, what, a, b, unit in measured]
+        lines += [f"| {n} | {what} | {number(a)} | {number(b)} | {unit} |" for n, what, a, b, unit in measured]
     return "\n".join([*lines, "", ending(report)])
 
 
@@ -183,7 +199,7 @@ def ending(report: Report) -> str:
     return "\n".join(lines)
 
 
-def plan_markdown(plan: Plan) -> str:
+def plan_markdown(plan: Plan, command: str = COMMAND) -> str:
     """A plan for people: what an approval says yes to."""
     lines = [f"# Plan {plan.hash[:12]}: {plan.fleet}", "", f"Commit {plan.commit[:12]}.", ""]
     lines += [f"Warning: {warning}." for warning in plan.warnings]
@@ -200,7 +216,7 @@ def plan_markdown(plan: Plan) -> str:
     if plan.faults:
         lines += ["", "## Faults: this plan cannot be approved", "", *(f"- {_cell(fault)}" for fault in plan.faults)]
     else:
-        lines += ["", f"next: talos-gpu rollout approve {plan.hash[:12]}"]
+        lines += ["", f"next: {command} approve {plan.hash[:12]}"]
     return "\n".join(lines)
 
 

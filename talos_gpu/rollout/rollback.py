@@ -35,7 +35,10 @@ class Rollback:
         last = self.good.get(stack)
         if self.plan.rollback == "never" or last is None or self.pulumi.stack_files != self.pulumi.project:
             return False
-        same_release = last.get("release", "") == self.plan.stacks[stack].release
+        release = self.plan.stacks[
+            stack
+        ].release  # "" where the settings do not tell: then nobody knows that it is safe
+        same_release = release != "" and last.get("release") == release
         moved = last.get("commit") != self.plan.commit or not self.plan.clean
         return same_release and moved and self._has(str(last["commit"]), stack)
 
@@ -50,10 +53,7 @@ class Rollback:
         self._git("worktree", "add", "--detach", "--force", str(tree), commit)
         top = Path(self._git("rev-parse", "--show-toplevel").strip())
         project = tree / self.pulumi.project.resolve().relative_to(top.resolve())
-        # what git ignores and the program needs all the same: its virtual environment
-        ignored = self.pulumi.project / ".venv"
-        if ignored.exists() and not (project / ".venv").exists():
-            (project / ".venv").symlink_to(ignored.resolve(), target_is_directory=True)
+        self._link_ignored(project)
         return dataclasses.replace(self.pulumi, project=project, stack_files=project)
 
     def clear(self) -> None:
@@ -61,6 +61,14 @@ class Rollback:
         for tree in self.folder.glob("*") if self.folder.exists() else ():
             self._git("worktree", "remove", "--force", str(tree), check=False)
         self._git("worktree", "prune", check=False)
+
+    def _link_ignored(self, project: Path) -> None:
+        """What git ignores and the program needs all the same: its virtual environment, base machine configs."""
+        listed = self._git("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory", "--", ".")
+        for name in filter(None, listed.split("\0")):
+            theirs, ours = self.pulumi.project / name, project / name.rstrip("/")
+            if theirs.name != "__pycache__" and ours.parent.is_dir() and not ours.exists():
+                ours.symlink_to(theirs.resolve())
 
     def _has(self, commit: str, stack: str) -> bool:
         name = self.pulumi.stack_file(stack).name

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from talos_gpu.rollout import lock
 from talos_gpu.rollout.drive import Drive, View
-from talos_gpu.rollout.errors import ApprovalVoid, NothingToResume, NotPlanned, Unfinished
+from talos_gpu.rollout.errors import ApprovalVoid, FleetLocked, NothingToResume, NotPlanned, Unfinished
 from talos_gpu.rollout.fleet import Fleet
+from talos_gpu.rollout.gates import figures_of
 from talos_gpu.rollout.journal import Journal
 from talos_gpu.rollout.plan import Plan, waves_of
 from talos_gpu.rollout.processes import Processes
 from talos_gpu.rollout.pulumi_cli import Pulumi
-from talos_gpu.rollout.records import Final, Kind, Outcome, Record, final
+from talos_gpu.rollout.records import Final, Kind, Outcome, Record, Step, final
 from talos_gpu.rollout.rollback import Rollback
 from talos_gpu.rollout.store import Store
 from talos_gpu.rollout.versions import versions
+from talos_gpu.rollout.watch import Watch
 
 _STATES_AT_ONCE = 4
 _PRESSES = 2
@@ -54,7 +58,7 @@ class Session:
             self._require_unmoved(plan, list(plan.stacks))
             self.store.begin(plan)
             details = {"plan": plan.hash, "commit": plan.commit, "approved_by": approval.by, "pid": os.getpid()}
-            return self._go(plan, Fleet(plan), Record(Kind.BEGUN, time.time(), details=details))
+            return self._go(plan, Fleet(plan), Record(Kind.BEGUN, time.time(), details=details), frozenset())
 
     def resume(self) -> Fleet:
         """Go on where the journal ends; what failed or was held in a rollout that ended gets another turn.
@@ -70,10 +74,10 @@ class Session:
                 raise NothingToResume("the last rollout was aborted")
             if fleet.outcome is not None and set(fleet.counts()) == {Final.DONE}:
                 raise NothingToResume("the last rollout is complete")
-            begun = {record.stack for record in self.store.records() if record.kind is Kind.STARTED}
+            begun = frozenset(self._begun(fleet))
             self._require_unmoved(plan, [name for name in plan.stacks if name not in begun])
             details = {"retry": fleet.outcome is not None, "pid": os.getpid()}
-            return self._go(plan, fleet, Record(Kind.RESUMED, time.time(), details=details))
+            return self._go(plan, fleet, Record(Kind.RESUMED, time.time(), details=details), begun)
 
     def abort(self) -> Fleet:
         """Give up a rollout that no process works on: what has no end gets `not-started` or `interrupted`.
@@ -93,11 +97,22 @@ class Session:
             return fleet
 
     def ask_to_stop(self) -> lock.Holder | None:
-        """Ask the process that works on this fleet to finish what runs and stop; None if there is none."""
-        found = lock.holder(self.store.lock) if lock.is_held(self.store.lock) else None
-        if found is not None:
-            os.kill(found.pid, signal.SIGINT)
+        """Ask the process that works on this fleet to finish what runs and stop; None if there is none.
+
+        Raises FleetLocked if it is on another machine, or nobody knows which it is.
+        """
+        if not lock.is_held(self.store.lock):
+            return None
+        found = lock.holder(self.store.lock)
+        if found is None or found.host != socket.gethostname():
+            raise FleetLocked(self.store.lock, lock.describe(found))
+        os.kill(found.pid, signal.SIGINT)
         return found
+
+    def _begun(self, fleet: Fleet) -> Iterator[str]:
+        """Stacks whose update has begun; not those that turned out to have moved before it."""
+        started = {record.stack for record in self.store.records() if record.kind is Kind.STARTED}
+        return (name for name in started if fleet.entries[name].reason != "moved")
 
     def _require_unmoved(self, plan: Plan, stacks: Sequence[str]) -> None:
         now = versions(self.pulumi, self.rollout, plan.stacks, stacks, parallel=_STATES_AT_ONCE)
@@ -105,9 +120,9 @@ class Session:
         if differences:
             raise ApprovalVoid(differences)
 
-    def _go(self, plan: Plan, fleet: Fleet, first: Record) -> Fleet:
-        waves = waves_of(plan)
-        back = Rollback(plan, self.pulumi, self.store.good(), self.store.folder / "worktrees")
+    def _go(self, plan: Plan, fleet: Fleet, first: Record, begun: frozenset[str]) -> Fleet:
+        waves, good = waves_of(plan), self.store.good()
+        back = Rollback(plan, self.pulumi, good, self.store.folder / "worktrees")
         runner = Processes(
             self.pulumi,
             self.store.logs,
@@ -116,16 +131,31 @@ class Session:
             lock_wait_s=plan.lock_wait_s,
             refresh=plan.refresh,
             roll_back=back.project,
+            moved=Watch(plan, self.pulumi, self.rollout, begun),
+            measured=lambda stack: good.get(stack, {}).get("measured", {}),
         )
         with Journal(self.store.journal) as journal, _asked(runner.ask):
             drive = Drive(fleet, runner, journal.write, self.views, self.store.held(plan), back.may)
             drive.begin(first)
             drive.run()
         back.clear()
-        if plan.clean:
-            done = [entry.name for entry in fleet.entries.values() if entry.final is Final.DONE]
-            self.store.save_good({name: {"commit": plan.commit, "release": plan.stacks[name].release} for name in done})
+        self.store.save_good(dict(_good(plan, fleet, self.store.records())))
         return fleet
+
+
+def _good(plan: Plan, fleet: Fleet, records: Iterable[Record]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is remembered of each stack that is done; only a commit of its own can be gone back to."""
+    if not plan.clean:
+        return
+    measured = {
+        record.stack: figures_of(record.details.get("gates", ()))
+        for record in records
+        if record.kind is Kind.ENDED and record.ok and record.step in (Step.GATES, Step.REGATE)
+    }
+    for entry in fleet.entries.values():
+        if entry.final is Final.DONE:
+            release, figures = plan.stacks[entry.name].release, measured.get(entry.name, {})
+            yield entry.name, {"commit": plan.commit, "release": release, "measured": figures}
 
 
 def _abort_records(fleet: Fleet, now: float) -> Iterator[Record]:

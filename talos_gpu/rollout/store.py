@@ -65,9 +65,9 @@ class Store:
         with lock.held(self.lock, command):
             yield
 
-    def records(self) -> list[Record]:
-        """The journal's records. Raises JournalCorrupt."""
-        return list(journal.read(self.journal))
+    def records(self) -> Iterator[Record]:
+        """The journal's records, oldest first. Raises JournalCorrupt."""
+        return journal.read(self.journal)
 
     def fleet(self, plan: Plan) -> Fleet:
         """The state that the journal tells."""
@@ -110,12 +110,16 @@ class Store:
         return approval
 
     def begin(self, plan: Plan) -> None:
-        """Make room for a new rollout: the journal of the last one goes to `history`."""
+        """Make room for a new rollout: the journal of the last one goes to `history`.
+
+        In an order that a kill cannot hurt: the journal never stands without the plan that it belongs to.
+        """
         if self.journal.exists():
-            stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self.journal.stat().st_mtime))
-            past = self.folder / "history" / stamp
-            past.mkdir(parents=True, exist_ok=True)
-            (self.folder / "running.json").replace(past / "plan.json")
+            ended = self.journal.stat().st_mtime_ns
+            stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(ended / 1e9))
+            past = self.folder / "history" / f"{stamp}.{ended % 10**9:09}Z"
+            past.mkdir(parents=True, exist_ok=True, mode=0o700)
+            replace(past / "plan.json", (self.folder / "running.json").read_text(encoding="utf-8"))
             self.journal.replace(past / "journal.jsonl")
         replace(self.folder / "running.json", plan.model_dump_json(indent=1))
 
@@ -134,7 +138,7 @@ class Store:
         return lambda stack: stack in fixed or stack in Globs(self.holds())
 
     def good(self) -> Mapping[str, Mapping[str, Any]]:
-        """Stack -> `commit` and `release` with which it was last done."""
+        """Stack -> `commit`, `release` with which it was last done, and what its gates `measured` then."""
         path = self.folder / "good.json"
         found: Mapping[str, Mapping[str, Any]] = json.loads(path.read_bytes()) if path.exists() else {}
         return found

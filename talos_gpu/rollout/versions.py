@@ -45,6 +45,11 @@ def source_of(project: Path, rollout: Path) -> Source:
     return Source(commit, total.hexdigest(), clean)
 
 
+def place_of(project: Path) -> str:
+    """A project's folder in its repository, "" for the top. Raises UsageError as `source_of`."""
+    return _git(project, "rev-parse", "--show-prefix").strip().rstrip("/")
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, hex; "" if there is none."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
