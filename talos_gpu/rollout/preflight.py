@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from talos_gpu.errors import TalosGpuError
+from talos_gpu.kube.cluster import Cluster
 from talos_gpu.rollout.images import require_images
 from talos_gpu.rollout.model import CheckName
 from talos_gpu.settings import Settings
 from talos_gpu.settings.stack_file import stack_settings
+from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.credentials import TalosConfig
-from talos_gpu.talos.releases import Method, strategy_for
+from talos_gpu.talos.releases import strategy_for
 
 _TALOS_API = 50000
 _CONNECT_S = 5.0
@@ -36,11 +39,30 @@ def preflight(path: Path, checks: Collection[CheckName]) -> tuple[Settings | Non
 
 
 def _release(settings: Settings) -> None:
-    strategy_for(settings.node.talos, treat_as=settings.node.treat_as).require(Method(settings.cdi.method))
+    """The settings' own rules have told that the table has the release; whether the node runs it, only the node can."""
+    told = settings.node.talos
+    runs = asyncio.run(_version(settings))
+    if strategy_for(told, treat_as=settings.node.treat_as).minor != _minor(runs) and _minor(told) != _minor(runs):
+        raise TalosGpuError(
+            f"the node runs {runs}, node.talos says {told}", remedy="upgrade the node first, or set node.talos"
+        )
+
+
+async def _version(settings: Settings) -> str:
+    node = settings.node
+    endpoint, address = node.endpoint or str(node.address), str(node.address)
+    forwarded_to = None if _address(endpoint)[0] == address else address
+    async with MachineClient(TalosConfig.load(settings.talosconfig or None), endpoint, forwarded_to) as client:
+        return (await client.version()).tag
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.removeprefix("v").split(".")[:2])
 
 
 def _credentials(settings: Settings) -> None:
     TalosConfig.load(settings.talosconfig or None).require_valid()
+    asyncio.run(_enter(Cluster(settings.kubeconfig or None, connect=False)))
 
 
 def _reachable(settings: Settings) -> None:
@@ -49,6 +71,12 @@ def _reachable(settings: Settings) -> None:
         socket.create_connection((host, port), _CONNECT_S).close()
     except OSError as error:
         raise TalosGpuError(f"no connection to {host} port {port}: {error.strerror or error}") from None
+    asyncio.run(_enter(Cluster(settings.kubeconfig or None)))
+
+
+async def _enter(cluster: Cluster) -> None:
+    async with cluster:
+        pass
 
 
 def _address(endpoint: str) -> tuple[str, int]:

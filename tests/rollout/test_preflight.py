@@ -1,0 +1,203 @@
+"""What is looked at before a plan: settings, release, credentials, reachability, images; every fault is told."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import yaml
+from typing_extensions import override
+
+from talos_gpu.rollout.images import Reference, require_images
+from talos_gpu.rollout.model import CHECKS
+from talos_gpu.rollout.preflight import preflight
+from talos_gpu.settings import parse
+from tests.kube.fake_api import NODE, Api
+from tests.kube.fake_api import serving as kube_serving
+from tests.talos.fake_talos import Node
+from tests.talos.fake_talos import serving as talos_serving
+from tests.talos.pki import Authority, talosconfig
+
+T = TypeVar("T")
+GPU = {"model": "Quadro P2000", "driver": "535.247.01", "memory_mib": 5120}
+
+
+@dataclass
+class Registry:
+    """A registry of the distribution API at the transport, which asks for an anonymous token."""
+
+    port: int
+    asked: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def registry(manifests: set[str], *, token: str = "") -> Iterator[Registry]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            made.asked.append(self.path)
+            if token and self.headers.get("Authorization") != f"Bearer {token}":
+                self.send_response(401)
+                realm = f"http://127.0.0.1:{made.port}/token"
+                self.send_header("WWW-Authenticate", f'Bearer realm="{realm}",service="here",scope="pull"')
+            else:
+                self.send_response(200 if self.path in manifests else 404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            made.asked.append(self.path)
+            body = f'{{"token": "{token}"}}'.encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        @override
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    made = Registry(server.server_address[1])
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def in_thread(serving: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator[T]:
+    """Serve in a loop of its own; yields what the server yields."""
+    ready, loop = threading.Event(), asyncio.new_event_loop()
+    found: list[T] = []
+    stop: list[Callable[[], None]] = []
+
+    async def serve() -> None:
+        ended = asyncio.Event()
+        stop.append(ended.set)
+        try:
+            async with serving() as what:
+                found.append(what)
+                ready.set()
+                await ended.wait()
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    assert ready.wait(10)
+    try:
+        yield found[0]
+    finally:
+        loop.call_soon_threadsafe(stop[0])
+        thread.join()
+        loop.close()
+
+
+def cluster(api: Api, folder: Path) -> AbstractContextManager[Path]:
+    """The fake API server; yields its kubeconfig."""
+    return in_thread(lambda: kube_serving(api, folder))
+
+
+def settings_of(image: str, kubeconfig: Path | str) -> dict[str, Any]:
+    return {
+        "node": {"name": "lab-1", "address": "127.0.0.1", "talos": "v1.11.1", "gpu": GPU},
+        "machine": {"base": "worker.yaml"},
+        "cdi": {"image": image},
+        "kubeconfig": str(kubeconfig),
+    }
+
+
+def stack_file(folder: Path, document: dict[str, Any]) -> Path:
+    path = folder / "Pulumi.a.yaml"
+    path.write_text(yaml.safe_dump({"config": {f"talos-nvidia-cdi:{key}": value for key, value in document.items()}}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("image", "names", "manifest"),
+    [
+        (
+            "debian",
+            "docker.io/library/debian:latest",
+            "https://registry-1.docker.io/v2/library/debian/manifests/latest",
+        ),
+        ("a/b:1", "docker.io/a/b:1", "https://registry-1.docker.io/v2/a/b/manifests/1"),
+        ("ghcr.io/a/b:1", "ghcr.io/a/b:1", "https://ghcr.io/v2/a/b/manifests/1"),
+        ("localhost:5000/a", "localhost:5000/a:latest", "http://localhost:5000/v2/a/manifests/latest"),
+        (f"a/b:1@sha256:{'0' * 64}", f"docker.io/a/b@sha256:{'0' * 64}", None),
+    ],
+)
+def test_names_in_full(image: str, names: str, manifest: str | None) -> None:
+    reference = Reference.of(image)
+    assert set(reference.names) == {names}
+    assert manifest is None or reference.manifest == manifest
+
+
+def test_an_image_on_the_node_needs_no_registry(tmp_path: Path) -> None:
+    node = {**NODE, "status": {**NODE["status"], "images": [{"names": ["lab.local/node-tools:1"]}]}}
+    with cluster(Api({"/api/v1/nodes/lab-1": node}), tmp_path) as kubeconfig:
+        require_images(parse(settings_of("lab.local/node-tools:1", kubeconfig)))
+
+
+@pytest.mark.parametrize("token", ["", "anonymous"])
+def test_an_image_in_its_registry(tmp_path: Path, token: str) -> None:
+    with cluster(Api({"/api/v1/nodes/lab-1": NODE}), tmp_path) as kubeconfig:
+        with registry({"/v2/tools/manifests/1"}, token=token) as found:
+            require_images(parse(settings_of(f"127.0.0.1:{found.port}/tools:1", kubeconfig)))
+        assert ("/token?service=here&scope=pull" in found.asked) == bool(token)
+
+
+def test_an_image_that_is_nowhere(tmp_path: Path) -> None:
+    with cluster(Api({"/api/v1/nodes/lab-1": NODE}), tmp_path) as kubeconfig, registry(set()) as found:
+        image = f"127.0.0.1:{found.port}/tools:1"
+        with pytest.raises(Exception, match=f"^{image}: its registry 127.0.0.1:{found.port} does not have it\n"):
+            require_images(parse(settings_of(image, kubeconfig)))
+
+
+def test_every_check_tells_its_own_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TALOSCONFIG", str(tmp_path / "talosconfig"))
+    with registry(set()) as found:
+        port = found.port  # free again when it has ended
+    document = settings_of(f"127.0.0.1:{port}/tools:1", tmp_path / "kubeconfig")
+    document["node"] |= {"endpoint": f"127.0.0.1:{port}"}
+    settings, faults = preflight(stack_file(tmp_path, document), CHECKS)
+    assert settings is not None
+    assert [fault.partition(":")[0] for fault in faults] == ["release", "credentials", "reachable", "image"]
+    assert str(tmp_path / "talosconfig") in faults[0]
+    assert str(tmp_path / "talosconfig") in faults[1]
+    assert faults[2] == f"reachable: no connection to 127.0.0.1 port {port}: Connection refused"
+    assert f"its registry 127.0.0.1:{port} could not be asked" in faults[3]
+    assert "whether the node has it is not known" in faults[3]
+
+
+@pytest.mark.parametrize(("told", "fits"), [("v1.11.6", True), ("v1.10.2", False)])
+def test_the_node_is_asked_for_its_release(tmp_path: Path, told: str, fits: bool) -> None:
+    authority = Authority()
+    (tmp_path / "talosconfig").write_text(talosconfig(authority, authority.client("os:reader")))
+    with in_thread(lambda: talos_serving(Node(), authority)) as port:
+        document = settings_of("a/b:1", "")
+        document |= {"talosconfig": str(tmp_path / "talosconfig")}
+        document["node"] |= {"endpoint": f"127.0.0.1:{port}", "talos": told}
+        _, faults = preflight(stack_file(tmp_path, document), ["release"])
+    fault = f"release: the node runs v1.11.1, node.talos says {told}; upgrade the node first, or set node.talos"
+    assert faults == ([] if fits else [fault])
+
+
+def test_without_checks_a_stack_of_another_program_has_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "Pulumi.a.yaml"
+    path.write_text("config:\n  trial:size: 1\n")
+    assert preflight(path, ()) == (None, [])
+    settings, faults = preflight(path, CHECKS)
+    assert settings is None
+    assert ["node: is missing" in fault and "machine: is missing" in fault for fault in faults] == [True]
