@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from talos_gpu.rollout.gates import Asked, Gate, Measured, Said, Verdict
 
@@ -74,8 +75,8 @@ def _wait(process: subprocess.Popen[bytes], asked: Asked) -> str:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     os.killpg(process.pid, signal.SIGTERM)
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE_S)
-    except subprocess.TimeoutExpired:
+    with suppress(ProcessLookupError):  # none of its session is left
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    process.wait()

@@ -213,6 +213,8 @@ def plan_markdown(plan: Plan, command: str = COMMAND) -> str:
             "| --- | --- | --- | --- | --- | --- |",
             *(_plan_row(plan.stacks[name]) for name in wave.stacks),
         ]
+    held = [name for name in plan.stacks if name in Globs(plan.holds)]
+    lines += ["", f"On hold, not started: {', '.join(held)}."] if held else []
     if plan.faults:
         lines += ["", "## Faults: this plan cannot be approved", "", *(f"- {_cell(fault)}" for fault in plan.faults)]
     else:
