@@ -47,10 +47,12 @@ def up(name: Name = "lab") -> None:
 
 @app.command()
 def prepare() -> None:
-    """Install the system packages and find or build every program, without starting anything."""
-    from lab.up import prepare_machine  # noqa: PLC0415 - see up
+    """Install the system packages, the tests' too, and find or build every program, without starting anything."""
+    from lab.system import browser_packages, ensure  # noqa: PLC0415 - see up
+    from lab.up import prepare_machine  # noqa: PLC0415
 
     prepare_machine(_say)
+    ensure(browser_packages())
 
 
 @app.command()

@@ -22,6 +22,14 @@ NODE_PACKAGES = (
 )
 """What the node's root and the build of its parts need (names of Debian 12 and Ubuntu 24.04)."""
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+"""Programs with which the tests look at a page."""
+
+
+def browser_packages() -> tuple[str, ...]:
+    """What the tests need beyond the lab: a browser, unless there is one (Ubuntu has it as a snap only)."""
+    return () if any(map(shutil.which, BROWSERS)) else ("chromium",)
+
 
 def missing(packages: Iterable[str]) -> list[str]:
     """Those of `packages` that dpkg does not list as installed, sorted."""

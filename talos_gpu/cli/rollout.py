@@ -16,7 +16,7 @@ from rich.console import Console
 from talos_gpu.cli.rollout_export import export
 from talos_gpu.cli.rollout_where import Where, called
 from talos_gpu.errors import UsageError
-from talos_gpu.rollout import lock, planner
+from talos_gpu.rollout import lock, planner, stop
 from talos_gpu.rollout import report as reports
 from talos_gpu.rollout.drive import View
 from talos_gpu.rollout.fleet import Fleet
@@ -25,9 +25,8 @@ from talos_gpu.rollout.model import RolloutFile
 from talos_gpu.rollout.page import page
 from talos_gpu.rollout.plan import Plan
 from talos_gpu.rollout.records import Outcome
-from talos_gpu.rollout.session import Session
 from talos_gpu.rollout.show import Events, Lines, LiveTable
-from talos_gpu.rollout.store import replace
+from talos_gpu.rollout.store import Store, replace
 from talos_gpu.rollout.versions import file_digest, source_of
 from talos_gpu.settings.stack_file import stack_files
 
@@ -127,13 +126,13 @@ def resume(context: typer.Context, as_json: Json = False) -> None:
 def abort(context: typer.Context) -> None:
     """Stop a running rollout after what is in work, or give up an unfinished one."""
     where: Where = context.obj
-    session = where.session([])
-    asked = session.ask_to_stop()
+    store = where.store(where.model().fleet)
+    asked = stop.ask_to_stop(store)
     if asked is not None:
         typer.echo(f"asked process {asked.pid} to finish what is in work and stop")
         return
-    fleet = session.abort()
-    _leave(where, session, fleet)
+    fleet = stop.abort(store)
+    _leave(where, store, fleet)
 
 
 @app.command()
@@ -210,7 +209,7 @@ def _carry_out(where: Where, verb: str, *, as_json: bool) -> None:
             view = Lines(_line)
         session = where.session([view])
         fleet = session.run() if verb == "run" else session.resume()
-    _leave(where, session, fleet, quiet=as_json)
+    _leave(where, session.store, fleet, quiet=as_json)
 
 
 def _line(text: str) -> None:
@@ -218,11 +217,11 @@ def _line(text: str) -> None:
     sys.stdout.flush()
 
 
-def _leave(where: Where, session: Session, fleet: Fleet, *, quiet: bool = False) -> None:
+def _leave(where: Where, store: Store, fleet: Fleet, *, quiet: bool = False) -> None:
     """Write the reports, say what to do next, and end with the exit code that fits."""
 
-    made = where.report(session.store)
-    folder = session.store.folder
+    made = where.report(store)
+    folder = store.folder
     replace(folder / "report.json", made.model_dump_json(indent=1))
     replace(folder / "report.md", reports.markdown(made))
     replace(folder / "report.html", page(made))

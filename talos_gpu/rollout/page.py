@@ -12,7 +12,10 @@ h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}table{border-collapse:co
 th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #d8dee4;vertical-align:top}
 code{background:#f3f4f6;padding:.1rem .3rem;border-radius:3px}.state{font-weight:600}
 .done{color:#116329}.failed{color:#a40e26}.rolled-back,.interrupted{color:#8a5300}.held,.not-started{color:#57606a}
-.lane{position:relative;height:1.2rem;background:#f3f4f6;min-width:20rem}
+.wave{table-layout:fixed}.wave th:nth-child(1){width:16%}.wave th:nth-child(2){width:14%}
+.wave th:nth-child(3){width:10%}td{overflow-wrap:anywhere}
+.legend .bar{position:static;display:inline-block;width:1.2rem;height:.8rem;margin:0 .3rem 0 1rem}
+.lane{position:relative;height:1.2rem;background:#f3f4f6}
 .bar{position:absolute;top:.1rem;bottom:.1rem;min-width:2px;border-radius:2px;background:#4c8bf5}
 .bar.gates,.bar.regate{background:#2da44e}.bar.soak{background:#bfd7ff}.bar.recheck{background:#8c959f}
 .bar.rollback{background:#d29922}.bar.bad{background:#cf222e}
@@ -20,6 +23,14 @@ code{background:#f3f4f6;padding:.1rem .3rem;border-radius:3px}.state{font-weight
 code,.lane{background:#21262d}.done{color:#3fb950}.failed{color:#ff7b72}.rolled-back,.interrupted{color:#d29922}
 .held,.not-started{color:#9198a1}}
 """
+
+
+_STEPS = {"update": "update", "gates": "gates", "soak": "soak", "rollback": "rollback", "recheck": "seen again"}
+_LEGEND = (
+    '<p class="legend">'
+    + "".join(f'<span class="bar {step}"></span>{words}' for step, words in _STEPS.items())
+    + '<span class="bar bad"></span>failed</p>'
+)
 
 
 def page(report: Report) -> str:
@@ -35,14 +46,14 @@ def page(report: Report) -> str:
         f'<meta name="viewport" content="width=device-width,initial-scale=1"><style>{_STYLE}</style></head><body>\n'
         f"<h1>{title}</h1>\n<p>{escape(counted)}. Commit <code>{escape(report.commit[:12])}</code>, plan "
         f"<code>{escape(report.plan[:12])}</code>, {moment(report.begun_at)} to {moment(report.ended_at)}.</p>\n"
-        f"{why}{following}\n{waves}{_speeds(report)}{_causes(report)}</body></html>\n"
+        f"{why}{following}{_LEGEND}\n{waves}{_speeds(report)}{_causes(report)}</body></html>\n"
     )
 
 
 def _wave(report: Report, wave: str) -> str:
     rows = "".join(_row(report, stack) for stack in report.stacks if stack.wave == wave)
     head = "<tr><th>stack</th><th>cluster</th><th>state</th><th>timeline</th></tr>"
-    return f"<h2>{escape(wave)}</h2>\n<table>{head}{rows}</table>\n"
+    return f'<h2>{escape(wave)}</h2>\n<table class="wave">{head}{rows}</table>\n'
 
 
 def _row(report: Report, stack: StackReport) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,16 +12,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from talos_gpu.rollout import lock
 from talos_gpu.rollout.drive import Drive, View
-from talos_gpu.rollout.errors import ApprovalVoid, FleetLocked, NothingToResume, NotPlanned, Unfinished
+from talos_gpu.rollout.errors import ApprovalVoid, NothingToResume, NotPlanned, Unfinished
 from talos_gpu.rollout.fleet import Fleet
 from talos_gpu.rollout.gates import figures_of
 from talos_gpu.rollout.journal import Journal
 from talos_gpu.rollout.plan import Plan, waves_of
 from talos_gpu.rollout.processes import Processes
 from talos_gpu.rollout.pulumi_cli import Pulumi
-from talos_gpu.rollout.records import Final, Kind, Outcome, Record, Step, final
+from talos_gpu.rollout.records import Final, Kind, Outcome, Record, Step
 from talos_gpu.rollout.rollback import Rollback
 from talos_gpu.rollout.store import Store
 from talos_gpu.rollout.versions import versions
@@ -79,36 +77,6 @@ class Session:
             details = {"retry": fleet.outcome is not None, "pid": os.getpid()}
             return self._go(plan, fleet, Record(Kind.RESUMED, time.time(), details=details), begun)
 
-    def abort(self) -> Fleet:
-        """Give up a rollout that no process works on: what has no end gets `not-started` or `interrupted`.
-
-        Raises FleetLocked if one does (then it must be asked to stop), NothingToResume if there is none.
-        """
-        with self.store.locked("rollout abort"):
-            plan = self.store.running_plan()
-            fleet = self.store.fleet(plan)
-            if not fleet.begun or fleet.outcome is not None:
-                raise NothingToResume("no rollout is unfinished")
-            now = time.time()
-            with Journal(self.store.journal) as journal:
-                for record in _abort_records(fleet, now):
-                    journal.write(record)
-                    fleet.apply(record)
-            return fleet
-
-    def ask_to_stop(self) -> lock.Holder | None:
-        """Ask the process that works on this fleet to finish what runs and stop; None if there is none.
-
-        Raises FleetLocked if it is on another machine, or nobody knows which it is.
-        """
-        if not lock.is_held(self.store.lock):
-            return None
-        found = lock.holder(self.store.lock)
-        if found is None or found.host != socket.gethostname():
-            raise FleetLocked(self.store.lock, lock.describe(found))
-        os.kill(found.pid, signal.SIGINT)
-        return found
-
     def _begun(self, fleet: Fleet) -> Iterator[str]:
         """Stacks whose update has begun; not those that turned out to have moved before it."""
         started = {record.stack for record in self.store.records() if record.kind is Kind.STARTED}
@@ -156,17 +124,6 @@ def _good(plan: Plan, fleet: Fleet, records: Iterable[Record]) -> Iterator[tuple
         if entry.final is Final.DONE:
             release, figures = plan.stacks[entry.name].release, measured.get(entry.name, {})
             yield entry.name, {"commit": plan.commit, "release": release, "measured": figures}
-
-
-def _abort_records(fleet: Fleet, now: float) -> Iterator[Record]:
-    yield Record(Kind.STOP, now, reason="aborted", cause="given up by hand")
-    for entry in list(fleet.entries.values()):
-        if entry.final is None:
-            begun = fleet.is_down(entry.name)
-            state = Final.INTERRUPTED if begun else Final.NOT_STARTED
-            cause = "its update was begun: look at it with `pulumi preview`" if begun else "the rollout was aborted"
-            yield final(now, entry.name, state, "aborted", cause)
-    yield Record(Kind.FINISHED, now, details={"outcome": Outcome.ABORTED.value})
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Self
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from talos_gpu.rollout.decide import phase
 from talos_gpu.rollout.fleet import Entry, Fleet
@@ -100,10 +101,10 @@ class LiveTable:
 
     def table(self) -> Table:
         """The table as it is now."""
-        table = Table(box=None, pad_edge=False, caption_justify="left", caption=self._caption())
+        table = Table(box=None, pad_edge=False, expand=True, caption_justify="left", caption=self._caption())
         for column in ("stack", "wave", "step", "time"):
             table.add_column(column, no_wrap=True)
-        table.add_column("last line", no_wrap=True, overflow="ellipsis")
+        table.add_column("last line", no_wrap=True, overflow="ellipsis", ratio=1)
         if self._fleet is None:
             return table
         names = [*self._fleet.running, *(name for name in reversed(self._recent) if name not in self._fleet.running)]
@@ -111,7 +112,8 @@ class LiveTable:
             entry = self._fleet.entries[name]
             style = _STYLES.get(entry.final, "") if entry.final else ""
             wave = self._fleet.plan.waves[entry.wave].name
-            table.add_row(name, wave, phase(entry), self._age(entry), self._lines.get(name, ""), style=style)
+            line = Text(self._lines.get(name, ""))  # what an engine says is no markup
+            table.add_row(name, wave, phase(entry), self._age(entry), line, style=style)
         return table
 
     def _age(self, entry: Entry) -> str:
@@ -135,12 +137,12 @@ def line_of(fleet: Fleet, record: Record) -> str:
             return "rollout resumed"
         case Kind.WAVE:
             wave = fleet.plan.waves[int(record.details["index"])]
-            return f"wave {wave.name}: {counted(len(wave.stacks), 'stack')}"
+            return f"{wave.name} opens: {counted(len(wave.stacks), 'stack')}"
         case Kind.STARTED:
             return f"{record.stack}: {record.step}"
         case Kind.ENDED:
             took = f" in {record.details['seconds']:g} s" if "seconds" in record.details else ""
-            why = f": {record.cause}" if record.cause and not record.ok else ""
+            why = f": {'; '.join(record.cause.splitlines())}" if record.cause and not record.ok else ""
             return f"{record.stack}: {record.step} {'ok' if record.ok else record.reason}{took}{why}"
         case Kind.FINAL:
             why = f" ({record.cause.splitlines()[0]})" if record.cause else ""

@@ -105,11 +105,11 @@ def divide(file: RolloutFile, stacks: Sequence[str]) -> tuple[list[Wave], list[F
             repeat = not any(later.stacks is None for later in rules[index + 1 :])
             stop = len(rest) if repeat else min(position + size, len(rest))
             while position < stop:
-                waves.append(_wave(file, rule, rest[position : min(position + size, stop)], len(waves)))
+                waves.append(_wave(file, rule, rest[position : min(position + size, stop)], waves))
                 position += size
             position = min(position, stop)
         elif members:
-            waves.append(_wave(file, rule, members, len(waves)))
+            waves.append(_wave(file, rule, members, waves))
     if position < len(rest):
         left = rest[position:]
         shown = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
@@ -128,10 +128,16 @@ def _size(rule: WaveRule, total: int) -> int:
     return rule.count or max(1, math.ceil(total * (rule.percent or 0) / 100))
 
 
-def _wave(file: RolloutFile, rule: WaveRule, members: Sequence[str], index: int) -> Wave:
+def _wave(file: RolloutFile, rule: WaveRule, members: Sequence[str], before: Sequence[Wave]) -> Wave:
     return Wave(
-        name=rule.name or f"wave {index + 1}",
+        name=_fresh(rule.name, before) if rule.name else f"wave {len(before) + 1}",
         stacks=tuple(members),
         max_parallel=rule.max_parallel or file.max_parallel,
         soak_s=file.soak_s if rule.soak_s is None else rule.soak_s,
     )
+
+
+def _fresh(name: str, before: Sequence[Wave]) -> str:
+    """A rule that repeats numbers its waves: `rest`, `rest 2`."""
+    same = sum(wave.name == name or wave.name.startswith(f"{name} ") for wave in before)
+    return f"{name} {same + 1}" if same else name

@@ -50,6 +50,7 @@ def plan_of(file: RolloutFile, known: Iterable[str], states: Mapping[str, str] |
         rollback=file.rollback,
         refresh=file.refresh,
         stack_files=file.stack_files,
+        holds=file.holds,
     )
 
 

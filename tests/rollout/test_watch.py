@@ -1,0 +1,107 @@
+"""What was approved is looked at again right before each stack is touched, and not more often than it must be."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from talos_gpu.rollout.plan import Plan
+from talos_gpu.rollout.records import Step
+from talos_gpu.rollout.versions import file_digest, source_of, state_digest
+from talos_gpu.rollout.watch import Watch
+from tests.rollout.sample import NAMES, sample_plan
+
+
+@dataclass
+class FakePulumi:
+    """Stacks and their states; no process."""
+
+    project: Path
+    states: dict[str, dict[str, Any]] = field(default_factory=dict)
+    exported: list[str] = field(default_factory=list)
+
+    def stack_file(self, stack: str) -> Path:
+        return self.project / f"Pulumi.{stack}.yaml"
+
+    def state(self, stack: str) -> dict[str, Any]:
+        self.exported.append(stack)
+        return self.states.get(stack, {})
+
+
+@dataclass
+class Scene:
+    watch: Watch
+    pulumi: FakePulumi
+    now: list[float]
+
+    def after(self, seconds: float, stack: str = "talos05", step: Step = Step.UPDATE) -> list[str]:
+        self.now[0] += seconds
+        return self.watch(stack, step)
+
+
+def git(project: Path, *words: str) -> None:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@invalid"]
+    subprocess.run(["git", *identity, *words], cwd=project, check=True, capture_output=True)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    pulumi = FakePulumi(tmp_path)
+    for name in NAMES:
+        pulumi.stack_file(name).write_text("config: {}\n")
+    (tmp_path / "rollout.yaml").write_text("fleet: home\n")
+    (tmp_path / "__main__.py").write_text("one\n")
+    git(tmp_path, "init", "--quiet")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message", "one")
+    rollout = tmp_path / "rollout.yaml"
+    source, plan = source_of(tmp_path, rollout), sample_plan()
+    stacks = {
+        name: stack.model_copy(update={"config": file_digest(pulumi.stack_file(name)), "state": state_digest({})})
+        for name, stack in plan.stacks.items()
+    }
+    moved = {"commit": source.commit, "source": source.digest, "rollout": file_digest(rollout), "stacks": stacks}
+    plan = Plan(**{name: getattr(plan, name) for name in Plan.model_fields} | moved)
+    now = [0.0]
+    watch = Watch(plan, pulumi, rollout, frozenset({"talos06"}), clock=lambda: now[0])  # type: ignore[arg-type]
+    return Scene(watch, pulumi, now)
+
+
+def test_right_after_everything_was_compared_nothing_is_asked(scene: Scene) -> None:
+    assert scene.after(5) == []
+    assert scene.pulumi.exported == []
+
+
+def test_what_has_not_moved(scene: Scene) -> None:
+    assert scene.after(60) == []
+    assert scene.pulumi.exported == ["talos05"]
+
+
+def test_what_has_moved_since(scene: Scene) -> None:
+    project = scene.pulumi.project
+    scene.pulumi.states["talos05"] = {"resources": [{"urn": "new"}]}
+    scene.pulumi.stack_file("talos05").write_text("config: {a: b}\n")
+    (project / "rollout.yaml").write_text("fleet: other\n")
+    (project / "__main__.py").write_text("two\n")
+    assert scene.after(60) == [
+        "files of the project changed without a commit",
+        "rollout.yaml changed",
+        "config of talos05 changed",
+        "state of talos05 changed: somebody updated it",
+    ]
+    git(project, "commit", "--quiet", "--all", "--message", "two")
+    found = scene.after(60, "talos07")
+    assert [line.partition(":")[0] for line in found] == ["commit", "rollout.yaml changed"]
+
+
+def test_what_this_rollout_has_touched_itself_has_moved_by_right(scene: Scene) -> None:
+    scene.pulumi.states |= {name: {"resources": [{"urn": "new"}]} for name in NAMES}
+    assert scene.after(60, "talos06") == [], "its update was begun before a resume"
+    assert scene.after(60, "talos05", Step.RECHECK) == [], "it was done before a resume"
+    assert scene.pulumi.exported == []
+    scene.pulumi.stack_file("talos06").write_text("config: {a: b}\n")
+    assert scene.after(60, "talos06") == ["config of talos06 changed"]
