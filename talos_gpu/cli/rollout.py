@@ -220,7 +220,7 @@ def _line(text: str) -> None:
 def _leave(where: Where, store: Store, fleet: Fleet, *, quiet: bool = False) -> None:
     """Write the reports, say what to do next, and end with the exit code that fits."""
 
-    made = where.report(store)
+    made = where.report(store, fleet.plan)
     folder = store.folder
     replace(folder / "report.json", made.model_dump_json(indent=1))
     replace(folder / "report.md", reports.markdown(made))

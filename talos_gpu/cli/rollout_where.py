@@ -15,6 +15,7 @@ from talos_gpu.rollout import report as reports
 from talos_gpu.rollout.drive import View
 from talos_gpu.rollout.load import load
 from talos_gpu.rollout.model import RolloutFile
+from talos_gpu.rollout.plan import Plan
 from talos_gpu.rollout.pulumi_cli import Pulumi
 from talos_gpu.rollout.session import Session
 from talos_gpu.rollout.store import Store, default_root
@@ -45,9 +46,9 @@ class Where:
         pulumi = Pulumi.find(self.project, self.project if folder.resolve() == self.project else folder.resolve())
         return Session(self.store(model.fleet), pulumi, self.file, views)
 
-    def report(self, store: Store) -> reports.Report:
-        """The report of the fleet's last rollout. Raises NotPlanned if none was begun."""
-        return reports.make(store.running_plan(), store.records(), command=self.command, holds=store.holds())
+    def report(self, store: Store, plan: Plan | None = None) -> reports.Report:
+        """The report of the fleet's last rollout, whose plan may be known. Raises NotPlanned if none was begun."""
+        return reports.make(plan or store.running_plan(), store.records(), command=self.command, holds=store.holds())
 
     def name(self) -> str:
         """The project's name. Raises UsageError if there is no Pulumi.yaml."""

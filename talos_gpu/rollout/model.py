@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -30,8 +30,10 @@ def _time(value: str) -> str:
 
 
 def _zone(value: str) -> str:
-    if value not in available_timezones():
-        raise _fault(f"{value!r} is not a time zone", "name it as the tz database does: Europe/Berlin, UTC")
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, ZoneInfoNotFoundError):  # a name that leads out of the database; a folder of it; none
+        raise _fault(f"{value!r} is not a time zone", "name it as the tz database does: Europe/Berlin, UTC") from None
     return value
 
 

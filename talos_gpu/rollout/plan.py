@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -28,8 +29,12 @@ class Wave(Strict):
     soak_s: int
 
 
-class Change(Strict):
-    """What a preview would do to one resource. Values are left out: they may be secret."""
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a preview would do to one resource. Values are left out: they may be secret.
+
+    No model: a large fleet has hundreds of thousands of them.
+    """
 
     op: str
     """As the engine names it: create, update, replace, delete."""
@@ -98,7 +103,16 @@ class Plan(Strict):
     @cached_property
     def hash(self) -> str:
         """SHA-256 over everything but the moment it was made, hex. An approval binds to it."""
-        return digest(self.model_dump(mode="json", exclude={"made_at"}))
+        head = self.model_dump(mode="json", exclude={"made_at", "stacks"})
+        stacks = {name: digest(stack.model_dump(mode="json")) for name, stack in self.stacks.items()}
+        return digest([head, stacks])
+
+    def slim(self) -> Plan:
+        """The same plan, hash and all, without what each update would change: what carrying it out needs."""
+        stacks = {name: stack.model_copy(update={"changes": ()}) for name, stack in self.stacks.items()}
+        found = self.model_copy(update={"stacks": stacks})
+        found.__dict__["hash"] = self.hash
+        return found
 
     @property
     def faults(self) -> list[str]:

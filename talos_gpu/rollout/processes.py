@@ -24,11 +24,12 @@ from talos_gpu.rollout.gates import Figures
 from talos_gpu.rollout.model import Gate
 from talos_gpu.rollout.pulumi_cli import Process, Pulumi, Told, cause, is_locked, read_events, text_of
 from talos_gpu.rollout.records import Step
-from talos_gpu.rollout.runner import Asked, Ended, Happened, Said
+from talos_gpu.rollout.runner import Asked, Ended, Happened, Moved, Said
 
 _LOOK_S = 0.25
 """Seconds between two looks at what a process has written."""
 _LOCK_RETRY_S = 2.0
+_SETTLING = "somebody's update of it is under way or was cut off: its state has operations pending"
 
 
 @dataclass
@@ -61,8 +62,8 @@ class Processes:
     refresh: bool
     roll_back: Callable[[str], Pulumi]
     """The project as it was when a stack was last good."""
-    moved: Callable[[str, Step], Sequence[str]] = lambda _stack, _step: ()
-    """What is no longer as it was planned, a line each; asked right before a stack is touched."""
+    moved: Callable[[str, Step], Moved] = lambda _stack, _step: Moved()
+    """What is no longer as it was approved; asked right before a stack is touched."""
     measured: Callable[[str], Figures] = lambda _: {}
     """What the gates measured when a stack was last good."""
     _happened: queue.SimpleQueue[Happened] = field(default_factory=queue.SimpleQueue)
@@ -115,7 +116,7 @@ class Processes:
         self._happened.put(ended)
 
     def _update(self, work: _Work) -> Ended:
-        ended = self._unmoved(work) or self._operate(work, self.pulumi, "up", "--yes", "--skip-preview")
+        ended = self._operate(work, self.pulumi, "up", "--yes", "--skip-preview")
         if ended.ok:
             self._updates[work.stack] = ended.details
         return ended
@@ -123,14 +124,8 @@ class Processes:
     def _rollback(self, work: _Work) -> Ended:
         return self._operate(work, self.roll_back(work.stack), "up", "--yes", "--skip-preview")
 
-    def _unmoved(self, work: _Work) -> Ended | None:
-        """None if all is as it was planned."""
-        differences = self.moved(work.stack, work.step)
-        why = f"not as it was approved any more: {'; '.join(differences)}"
-        return _failed(work, "moved", why) if differences else None
-
     def _recheck(self, work: _Work) -> Ended:
-        ended = self._unmoved(work) or self._operate(work, self.pulumi, "preview", "--expect-no-changes")
+        ended = self._operate(work, self.pulumi, "preview", "--expect-no-changes")
         changes = ended.details.get("changes")
         if ended.ok or ended.reason in ("interrupted", "locked") or not changes:
             return ended
@@ -149,14 +144,18 @@ class Processes:
             if not self._take_over(work, handle):
                 return _interrupted(work, "interrupted before it began")
             while True:
-                code = self._run(work, pulumi, words, log, handle)
-                if code is None:
-                    return _interrupted(work, "interrupted before it began")
-                told = read_events(events)
-                why = "" if code == 0 else cause(told, log)
-                if not is_locked(why + text_of(log)) or code == 0:
-                    break
-                if work.stop.is_set() or time.monotonic() >= deadline:
+                moved = self.moved(work.stack, work.step) if pulumi is self.pulumi else Moved()
+                if moved.lines and not moved.settling:
+                    return _failed(work, "moved", f"not as it was approved any more: {'; '.join(moved.lines)}")
+                code, told, why = None, Told(), _SETTLING
+                if not moved.settling:
+                    code = self._run(work, pulumi, words, log, handle)
+                    if code is None:
+                        return _interrupted(work, "interrupted before it began")
+                    told = read_events(events)
+                    why = "" if code == 0 else cause(told, log)
+                locked = moved.settling or (code != 0 and is_locked(why + text_of(log)))
+                if not locked or work.stop.is_set() or time.monotonic() >= deadline:
                     break
                 if not waited:
                     self._happened.put(Said(work.stack, "waits: another holds the stack's lock"))
@@ -170,7 +169,7 @@ class Processes:
             return Ended(work.stack, work.step, ok=True, details=details)
         if work.stop.is_set():
             return _interrupted(work, "interrupted: the engine saved what it had done")
-        if is_locked(why + text_of(log)):
+        if locked:
             remedy = f"if nobody works on it any more: `pulumi cancel --stack {work.stack}`"
             return Ended(work.stack, work.step, ok=False, reason="locked", cause=f"{why}\n{remedy}", details=details)
         return Ended(work.stack, work.step, ok=False, reason=f"{work.step.value}-failed", cause=why, details=details)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-
-from pydantic import Field
 
 from talos_gpu.rollout.decide import phase
 from talos_gpu.rollout.fleet import Fleet
@@ -19,8 +18,9 @@ from talos_gpu.settings.base import Strict
 COMMAND = "talos-gpu rollout"
 
 
-class StepReport(Strict):
-    """One step of one stack."""
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """One step of one stack. No model: a large fleet has tens of thousands of them."""
 
     step: str
     ended_at: float
@@ -31,7 +31,7 @@ class StepReport(Strict):
     cause: str = ""
     gates: tuple[dict[str, Any], ...] = ()
     """Answers of the gates: gate, verdict, evidence, cause, remedy, measured, seconds."""
-    resources: dict[str, int] = Field(default_factory=dict)
+    resources: dict[str, int] = field(default_factory=dict)
     """How many resources were created, updated, left as they were."""
 
 

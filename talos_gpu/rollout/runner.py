@@ -37,6 +37,15 @@ class Asked:
     """Somebody wants it to stop: the first time gently, the second time now."""
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What is no longer as it was approved."""
+
+    lines: tuple[str, ...] = ()
+    settling: bool = False
+    """Only its state differs, and has operations pending: somebody's update is under way, or was cut off."""
+
+
 Happened = Ended | Said | Asked
 
 

@@ -55,6 +55,7 @@ class Session:
                     raise Unfinished
             self._require_unmoved(plan, list(plan.stacks))
             self.store.begin(plan)
+            plan = plan.slim()
             details = {"plan": plan.hash, "commit": plan.commit, "approved_by": approval.by, "pid": os.getpid()}
             return self._go(plan, Fleet(plan), Record(Kind.BEGUN, time.time(), details=details), frozenset())
 
@@ -64,7 +65,7 @@ class Session:
         Raises FleetLocked, NothingToResume, or ApprovalVoid: also the stacks that were not begun must be as planned.
         """
         with self.store.locked("rollout resume"):
-            plan = self.store.running_plan()
+            plan = self.store.running_plan().slim()
             fleet = self.store.fleet(plan)
             if not fleet.begun:
                 raise NothingToResume("no rollout was begun")
@@ -78,9 +79,9 @@ class Session:
             return self._go(plan, fleet, Record(Kind.RESUMED, time.time(), details=details), begun)
 
     def _begun(self, fleet: Fleet) -> Iterator[str]:
-        """Stacks whose update has begun; not those that turned out to have moved before it."""
+        """Stacks that this rollout has touched; not those that had moved, or were another's, when it came to them."""
         started = {record.stack for record in self.store.records() if record.kind is Kind.STARTED}
-        return (name for name in started if fleet.entries[name].reason != "moved")
+        return (name for name in started if fleet.entries[name].reason not in ("moved", "locked"))
 
     def _require_unmoved(self, plan: Plan, stacks: Sequence[str]) -> None:
         now = versions(self.pulumi, self.rollout, plan.stacks, stacks, parallel=_STATES_AT_ONCE)

@@ -77,7 +77,7 @@ class Store:
 
     def save_plan(self, plan: Plan) -> None:
         """Keep a plan; an approval of another one is void."""
-        replace(self.folder / "plan.json", plan.model_dump_json(indent=1))
+        replace(self.folder / "plan.json", plan.model_dump_json())
 
     def plan(self) -> Plan:
         """The last plan. Raises NotPlanned."""
@@ -121,7 +121,7 @@ class Store:
             past.mkdir(parents=True, exist_ok=True, mode=0o700)
             replace(past / "plan.json", (self.folder / "running.json").read_text(encoding="utf-8"))
             self.journal.replace(past / "journal.jsonl")
-        replace(self.folder / "running.json", plan.model_dump_json(indent=1))
+        replace(self.folder / "running.json", plan.model_dump_json())
 
     def holds(self) -> list[str]:
         """Globs of the stacks that are on hold, beyond those in rollout.yaml."""

@@ -11,9 +11,10 @@ from pathlib import Path
 from talos_gpu.rollout.plan import Plan
 from talos_gpu.rollout.pulumi_cli import Pulumi
 from talos_gpu.rollout.records import Step
+from talos_gpu.rollout.runner import Moved
 from talos_gpu.rollout.versions import file_digest, source_of, state_digest
 
-_FRESH_S = 10.0
+_FRESH_S = 3.0
 """Seconds for which an answer about the whole project is believed."""
 
 
@@ -35,14 +36,18 @@ class Watch:
     def __post_init__(self) -> None:
         self._made = self._looked = self.clock()
 
-    def __call__(self, stack: str, step: Step) -> list[str]:
-        """What has moved, a line each."""
+    def __call__(self, stack: str, step: Step) -> Moved:
+        """What has moved."""
         if self.clock() - self._made < _FRESH_S:
-            return []
-        path = self.pulumi.stack_file(stack)
+            return Moved()
+        config = file_digest(self.pulumi.stack_file(stack))
         touched = step is not Step.UPDATE or stack in self.begun
-        state = None if touched else state_digest(self.pulumi.state(stack))
-        return [*self._of_source(), *self.plan.moved_stack(stack, file_digest(path), state)]
+        state = None if touched else self.pulumi.state(stack)
+        lines = self._of_source() + self.plan.moved_stack(stack, config, None)
+        if lines or state is None:
+            return Moved(tuple(lines))
+        found = self.plan.moved_stack(stack, config, state_digest(state))
+        return Moved(tuple(found), settling=bool(found and state.get("pending_operations")))
 
     def _of_source(self) -> list[str]:
         with self._guard:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.engine import install
-from tests.rollout.real_fleet import PROGRAM, PROVIDER, STACKS, RealFleet
+from tests.rollout.real_fleet import STACKS, RealFleet
 
 
 @pytest.fixture(scope="session")
@@ -24,15 +23,11 @@ def engine(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> install.
 @pytest.fixture(scope="session")
 def laid_out(engine: install.Engine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("four-stacks")
-    project = folder / "project"
-    project.mkdir()
     (folder / "passphrase").write_text("of these tests\n")
-    options = json.dumps({"name": "python", "options": {"virtualenv": sys.prefix}})
-    (project / "Pulumi.yaml").write_text(f"name: trial\nruntime: {options}\n")
-    (project / "__main__.py").write_text(PROGRAM)
-    (project / "node.py").write_text(PROVIDER)
-    (project / ".gitignore").write_text("__pycache__/\n")
     environment = engine.env(folder / "state", folder / "passphrase")
+    made = RealFleet(folder, engine, environment)
+    made.lay_out()
+    project = made.project
 
     def init(stack: str) -> None:
         words = [str(engine.pulumi), "stack", "init", stack, "--no-select"]
@@ -40,7 +35,6 @@ def laid_out(engine: install.Engine, tmp_path_factory: pytest.TempPathFactory) -
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(init, STACKS))
-    made = RealFleet(folder, engine, environment)
     made.prepare()
     made.planned()
     return folder

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +25,26 @@ from lab.engine import install
 STACKS = ("a", "b", "c", "d")
 ROOT = Path(__file__).parents[2]
 
+_GPU = {"model": "Quadro P2000", "driver": "535.247.01", "memory_mib": 5120}
+OF_A_NODE = {
+    "talos-nvidia-cdi:node": {"name": "lab-1", "address": "10.5.0.2", "talos": "v1.11.1", "gpu": _GPU},
+    "talos-nvidia-cdi:machine": {"base": "worker.yaml"},
+}
+"""The settings by which a rollout knows the node's release; the program has no use for them."""
+
 PROGRAM = """
+import os
+import pathlib
+import time
+
 import pulumi
 from node import Node
 
+held = pathlib.Path(os.environ["NODES"], pulumi.get_stack() + ".held")
+deadline = time.monotonic() + 30
+while held.exists() and time.monotonic() < deadline:
+    held.with_suffix(".holding").touch()
+    time.sleep(0.02)
 config = pulumi.Config()
 Node("node", name=pulumi.get_stack(), size=config.require_int("size"))
 """
@@ -96,6 +117,15 @@ class RealFleet:
             "GIT_CONFIG_SYSTEM": os.devnull,
         }
 
+    def lay_out(self) -> None:
+        """Write the program; its stacks are still to be made."""
+        self.project.mkdir()
+        options = json.dumps({"name": "python", "options": {"virtualenv": sys.prefix}})
+        (self.project / "Pulumi.yaml").write_text(f"name: trial\nruntime: {options}\n")
+        (self.project / "__main__.py").write_text(PROGRAM)
+        (self.project / "node.py").write_text(PROVIDER)
+        (self.project / ".gitignore").write_text("__pycache__/\n")
+
     def prepare(self) -> None:
         self.set_environment()
         for stack in STACKS:
@@ -119,7 +149,7 @@ class RealFleet:
     def configure(self, stack: str, *, size: int) -> None:
         path = self.project / f"Pulumi.{stack}.yaml"
         document = yaml.safe_load(path.read_text())
-        document["config"] = {"trial:size": str(size)}
+        document["config"] = {"trial:size": str(size), **OF_A_NODE}
         path.write_text(yaml.safe_dump(document))
 
     def write_rollout(self, **settings: Any) -> None:
@@ -150,6 +180,31 @@ class RealFleet:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         return self._start([sys.executable, "-m", "talos_gpu", "rollout", *words])
+
+    def on_a_terminal(self, *words: str, code: int = 0) -> str:
+        """Run the command with a terminal as its output; returns what was drawn there."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        command = [sys.executable, "-m", "talos_gpu", "rollout", *words]
+        environment = self.environment | {"TERM": "xterm-256color"}
+        process = subprocess.Popen(
+            command,
+            cwd=self.project,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+            text=True,
+        )
+        self.started.append(process)
+        os.close(theirs)
+        drawn = b""
+        with contextlib.suppress(OSError):  # EIO: nobody has the other end any more
+            while part := os.read(ours, 65536):
+                drawn += part
+        os.close(ours)
+        assert process.wait(timeout=60) == code
+        return drawn.decode()
 
     def script(self, name: str, *words: str) -> tuple[int, str]:
         """Run a program of this folder to its end; returns its exit code and what it wrote."""
@@ -200,6 +255,18 @@ class RealFleet:
     def unblock(self, *stacks: str) -> None:
         for stack in stacks:
             self.node(stack).with_suffix(".block").unlink()
+
+    def locked_by_another(self, stack: str) -> subprocess.Popen[str]:
+        """Another's update that has the stack's lock and has changed nothing yet: its program waits."""
+        held = self.node(stack).with_suffix(".held")
+        held.touch()
+        other = self.pulumi("up", "--yes", "--skip-preview", "--stack", stack)
+        self.until(held.with_suffix(".holding").exists)
+        return other
+
+    def let_go(self, stack: str) -> None:
+        """Let a program that waits go on."""
+        self.node(stack).with_suffix(".held").unlink()
 
     def until_begun(self, *stacks: str) -> None:
         """Wait until the nodes' providers are at work."""

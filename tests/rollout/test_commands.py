@@ -110,7 +110,7 @@ def test_an_unfinished_rollout_is_given_up(command: Command, store: Store, tmp_p
     assert f"next: talos-gpu rollout --project {tmp_path} --state-dir {tmp_path}/state plan" in said
     states = {stack["name"]: stack["state"] for stack in json.loads(command("status", "--json"))["stacks"]}
     assert states == {"talos05": "done", "talos06": "interrupted", "talos07": "interrupted", "talos08": "not-started"}
-    assert "the last rollout was aborted" in command("resume", code=2)
+    assert "no rollout is unfinished" in command("abort", code=2)
 
 
 def test_a_process_of_another_machine_is_not_signalled(command: Command, store: Store) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from talos_gpu.rollout.plan import Plan
 from talos_gpu.rollout.records import Step
+from talos_gpu.rollout.runner import Moved
 from talos_gpu.rollout.versions import file_digest, source_of, state_digest
 from talos_gpu.rollout.watch import Watch
 from tests.rollout.sample import NAMES, sample_plan
@@ -40,7 +41,9 @@ class Scene:
 
     def after(self, seconds: float, stack: str = "talos05", step: Step = Step.UPDATE) -> list[str]:
         self.now[0] += seconds
-        return self.watch(stack, step)
+        moved = self.watch(stack, step)
+        assert not moved.settling
+        return list(moved.lines)
 
 
 def git(project: Path, *words: str) -> None:
@@ -72,7 +75,7 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def test_right_after_everything_was_compared_nothing_is_asked(scene: Scene) -> None:
-    assert scene.after(5) == []
+    assert scene.after(2) == []
     assert scene.pulumi.exported == []
 
 
@@ -91,11 +94,19 @@ def test_what_has_moved_since(scene: Scene) -> None:
         "files of the project changed without a commit",
         "rollout.yaml changed",
         "config of talos05 changed",
-        "state of talos05 changed: somebody updated it",
     ]
     git(project, "commit", "--quiet", "--all", "--message", "two")
     found = scene.after(60, "talos07")
     assert [line.partition(":")[0] for line in found] == ["commit", "rollout.yaml changed"]
+
+
+def test_a_state_that_moves_is_told_from_one_that_has_moved(scene: Scene) -> None:
+    changed = ("state of talos05 changed: somebody updated it",)
+    scene.pulumi.states["talos05"] = {"resources": [{"urn": "new"}]}
+    scene.now[0] = 60.0
+    assert scene.watch("talos05", Step.UPDATE) == Moved(changed)
+    scene.pulumi.states["talos05"] = {"resources": [], "pending_operations": [{"type": "creating"}]}
+    assert scene.watch("talos05", Step.UPDATE) == Moved(changed, settling=True)
 
 
 def test_what_this_rollout_has_touched_itself_has_moved_by_right(scene: Scene) -> None:
