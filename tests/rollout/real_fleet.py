@@ -41,7 +41,7 @@ import pulumi
 from node import Node
 
 held = pathlib.Path(os.environ["NODES"], pulumi.get_stack() + ".held")
-deadline = time.monotonic() + 30
+deadline = time.monotonic() + 120
 while held.exists() and time.monotonic() < deadline:
     held.with_suffix(".holding").touch()
     time.sleep(0.02)
@@ -61,7 +61,7 @@ def change(props):
     blocked = path.with_suffix(".block")
     with path.with_suffix(".begun").open("a") as file:
         file.write("begun\\n")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while blocked.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     if path.with_suffix(".broken").exists():
@@ -203,13 +203,13 @@ class RealFleet:
             while part := os.read(ours, 65536):
                 drawn += part
         os.close(ours)
-        assert process.wait(timeout=60) == code
+        assert process.wait(timeout=180) == code
         return drawn.decode()
 
     def script(self, name: str, *words: str) -> tuple[int, str]:
         """Run a program of this folder to its end; returns its exit code and what it wrote."""
         process = self._start([sys.executable, str(Path(__file__).with_name(name)), *words])
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=180)
         return process.returncode, said
 
     def rollout(self, *words: str, code: int = 0) -> str:
@@ -219,7 +219,7 @@ class RealFleet:
     @staticmethod
     def ended(process: subprocess.Popen[str], code: int = 0) -> str:
         """Wait for a command; returns what it wrote."""
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=180)
         assert process.returncode == code, said
         return said
 
@@ -273,7 +273,7 @@ class RealFleet:
         self.until(lambda: all(self.node(stack).with_suffix(".begun").exists() for stack in stacks))
 
     @staticmethod
-    def until(condition: Callable[[], Any], seconds: float = 30) -> None:
+    def until(condition: Callable[[], Any], seconds: float = 120) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < deadline, "not in time"
