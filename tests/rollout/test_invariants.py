@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from talos_gpu.rollout.fleet import Fleet
-from talos_gpu.rollout.model import Gate, RolloutFile, Selector, WaveRule
+from talos_gpu.rollout.model import Gate, RolloutFile, Selector, WaveRule, Window
 from talos_gpu.rollout.plan import Plan, waves_of
 from talos_gpu.rollout.records import Final, Kind, Outcome, Record, Step
+from talos_gpu.rollout.windows import is_open
 from tests.rollout.simulation import START, FakeRunner, Killed, World, finals, plan_of, run
 
 BROKEN_AT = (Step.UPDATE, Step.GATES, Step.REGATE, Step.ROLLBACK)
@@ -228,3 +229,43 @@ def _with_kills(case: Case, world: World, kills: list[int]) -> tuple[list[Record
         return journal, fleet
     fleet, _ = case.run(world, journal)
     return journal, fleet
+
+
+@given(
+    case=cases(),
+    since=st.dictionaries(st.integers(0, 13).map(lambda n: f"s{n:02}"), st.integers(0, 300), max_size=4),
+    kills=st.lists(st.integers(0, 40), max_size=2),
+)
+@settings(max_examples=60, deadline=None)
+def test_holds_and_windows_that_change_while_it_runs(case: Case, since: dict[str, int], kills: list[int]) -> None:
+    """Two windows of a minute a day; holds are set at some moment and stay."""
+    windows = (Window(opens="08:00", closes="08:01"), Window(opens="08:03", closes="08:04"))
+    fields = {name: getattr(case.plan, name) for name in Plan.model_fields}
+    timed = Case(Plan(**{**fields, "windows": windows}), case.broken, frozenset(), case.slow, case.rolls_back)
+    world, journal = timed.world(), list[Record]()
+
+    def held(name: str) -> bool:
+        return world.now >= START + since.get(name, 10**9)
+
+    def may_roll_back(_: str) -> bool:
+        return case.rolls_back
+
+    fleet = None
+    for kill in [*kills, None]:
+        try:
+            fleet, _ = run(
+                timed.plan, world, journal, held=held, may_roll_back=lambda _: case.rolls_back, kill_after=kill
+            )
+        except Killed:
+            continue
+        break
+    assert fleet is not None
+    check(timed, journal, fleet)
+    begun = set[str]()
+    for record in journal:
+        if record.kind is Kind.STARTED and record.step is Step.UPDATE:
+            assert is_open(windows, record.at), f"{record.stack} was started outside of every window"
+            assert record.stack in begun or record.at < START + since.get(record.stack, 10**9), "started while on hold"
+            begun.add(record.stack)
+    for name, state in finals(fleet).items():
+        assert state != Final.HELD or name in since
