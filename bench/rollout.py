@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.figure import Figure
+from bench.figure import Amount, Figure
 from lab import toolchain
 from lab.engine import install
 from tests.rollout.real_fleet import ROOT, STACKS, RealFleet
@@ -21,13 +21,13 @@ _MEMORY_MB = 150.0
 _AT_MOST = 1.1
 
 
-def measure() -> list[Figure]:
-    """Every figure of the rollout; about three minutes on an idle machine. Memory is in MB, not in seconds."""
+def measure() -> list[Figure | Amount]:
+    """Every figure of the rollout; about three minutes on an idle machine."""
     with tempfile.TemporaryDirectory() as folder:
         return [*_real(Path(folder)), *_simulated()]
 
 
-def _real(folder: Path) -> Iterator[Figure]:
+def _real(folder: Path) -> Iterator[Figure | Amount]:
     fleet = laid_out(folder)
     xargs = f"printf '%s\\n' {' '.join(STACKS)} | xargs -P4 -I@ pulumi up --yes --non-interactive"
     skipping = f"{xargs} --skip-preview --stack @"
@@ -52,7 +52,7 @@ def _real(folder: Path) -> Iterator[Figure]:
     name = "rollout: four real stacks, max_parallel 4"
     yield Figure(name, "xargs -P4 pulumi up --yes --skip-preview", best[skipping], best["ours"], _AT_MOST)
     yield Figure(name, "xargs -P4 pulumi up --yes", best[previewing], best["ours"], _AT_MOST)
-    yield Figure("rollout: MB of the runner, four real stacks", "the bar in MB", _MEMORY_MB, memory, 1.0)
+    yield Amount("rollout: memory of the runner, four real stacks", memory, "MB", _MEMORY_MB, "its own process")
 
 
 def laid_out(folder: Path) -> RealFleet:
@@ -110,7 +110,7 @@ def _timed(command: str, fleet: RealFleet) -> float:
     return time.monotonic() - began
 
 
-def _simulated() -> Iterator[Figure]:
+def _simulated() -> Iterator[Figure | Amount]:
     cpu, memory = {}, {}
     for size in _SIZES:
         with tempfile.TemporaryDirectory() as folder:
@@ -122,7 +122,9 @@ def _simulated() -> Iterator[Figure]:
     for size in (small, middle):
         name = f"rollout: a stack of {large:,}"
         yield Figure(name, f"a stack of {size:,}", cpu[size] / size, cpu[large] / large, 1.3)
-    yield Figure(f"rollout: MB of the runner, {large:,} stacks", "the bar in MB", _MEMORY_MB, memory[large], 1.0)
+    yield Amount(
+        f"rollout: memory of the runner, {large:,} stacks", memory[large], "MB", _MEMORY_MB, "simulated stacks"
+    )
 
 
 def _half(half: str, size: int, folder: str) -> dict[str, float]:
