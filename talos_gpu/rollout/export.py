@@ -78,7 +78,7 @@ def lost(file: RolloutFile) -> list[str]:
     """What of a rollout.yaml the operator does not carry out, a sentence each."""
     found = [
         "no preview of the whole fleet, no approval that a moved commit, config or state makes void",
-        "the operator asks whether an update succeeded, not whether the node works: gates are not asked",
+        "no gate is asked: only `verify: true` in a stack's settings makes the encode proof a part of its update",
         "a stack that failed stops what waits for it; others of its wave go on",
     ]
     told = {
