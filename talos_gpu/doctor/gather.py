@@ -42,6 +42,7 @@ COLLECTIONS: Mapping[str, str] = {
     "daemonsets": "/apis/apps/v1/daemonsets",
     "deployments": "/apis/apps/v1/deployments",
     "jobs": "/apis/batch/v1/jobs",
+    "replicasets": "/apis/apps/v1/replicasets",
     "runtimeclasses": "/apis/node.k8s.io/v1/runtimeclasses",
 }
 _PORT = re.compile(r":\d+$")
@@ -118,7 +119,9 @@ async def gather_node(gathering: Gathering, client: MachineClient) -> None:
         *(put(host(f"/proc/sys/{name.replace('.', '/')}"), _sysctl(client, name)) for name in SYSCTLS),
         *(_entries(gathering, client, folder) for folder in FOLDERS),
     )
-    await asyncio.gather(*(_folder(gathering, client, folder) for folder in FOLDERS))
+    named = [folder for folder in View(gathering.bundle()).spec_dirs if folder not in (*FOLDERS, *SPEC_FOLDERS)]
+    await asyncio.gather(*(_entries(gathering, client, folder) for folder in named))
+    await asyncio.gather(*(_folder(gathering, client, folder) for folder in (*FOLDERS, *named)))
 
 
 async def _version(client: MachineClient) -> str:
@@ -165,7 +168,7 @@ async def _services(client: MachineClient) -> str:
 
 async def _folder(gathering: Gathering, client: MachineClient, folder: str) -> None:
     """Of a folder of specs or parts the files that were not read yet, and the folders that its specs name."""
-    if folder not in (*SPEC_FOLDERS, PARTS):
+    if folder in (BINARIES, "/dev"):
         return
     names = [line.split(" ", 1)[1] for line in gathering.texts.get(listing(folder), "").splitlines()]
     wanted = [name for name in names if name.endswith((".yaml", ".json", ".part"))]

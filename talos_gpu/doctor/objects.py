@@ -82,6 +82,27 @@ def waiting(pod: Object) -> str:
     return ""
 
 
+_PLURALS = {"ReplicaSet": "replicasets", "DaemonSet": "daemonsets", "Job": "jobs"}
+
+
+def lacks_pods(view: View, about: Object) -> bool:
+    """Whether an owner that an event is about is still there and has fewer pods than it wants; True if not known."""
+    plural = _PLURALS.get(str(about.get("kind")))
+    if plural is None or f"cluster/{plural}.json" not in view.bundle.texts:
+        return True
+    where = (about.get("namespace"), about.get("name"))
+    for thing in items(view, plural):
+        metadata, spec, status = thing.get("metadata") or {}, thing.get("spec") or {}, thing.get("status") or {}
+        if (metadata.get("namespace"), metadata.get("name")) != where:
+            continue
+        if plural == "jobs":
+            return not (status.get("active") or status.get("succeeded"))
+        have, want = ("replicas", spec) if plural == "replicasets" else ("currentNumberScheduled", status)
+        wanted = want.get("replicas" if plural == "replicasets" else "desiredNumberScheduled") or 0
+        return int(status.get(have) or 0) < int(wanted)
+    return False
+
+
 def ready(pod: Object) -> bool:
     """Whether its condition Ready is true."""
     conditions = (pod.get("status") or {}).get("conditions") or []

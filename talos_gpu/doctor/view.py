@@ -15,6 +15,7 @@ from talos_gpu.cdi import Spec, SpecFault, faults, parse
 from talos_gpu.doctor.bundle import META, Bundle, host, listing
 from talos_gpu.doctor.errors import Unread
 from talos_gpu.doctor.meta import Meta
+from talos_gpu.errors import TalosGpuError
 from talos_gpu.talos.parse import char_majors, driver_version, module_driver_version, toolkit_version
 from talos_gpu.talos.part import CDI_SPEC_DIRS
 from talos_gpu.talos.releases import CRI_SECTION_1, CRI_SECTION_2, ReleaseFacts, strategy_for
@@ -196,7 +197,7 @@ class View:
     @cached_property
     def specs(self) -> Sequence[SpecFile]:
         """Every file with a spec's name in the folders where specs may lie; raises Unread where none was looked at."""
-        looked = [folder for folder in SPEC_FOLDERS if self._looked(folder)]
+        looked = [folder for folder in dict.fromkeys((*SPEC_FOLDERS, *self.spec_dirs)) if self._looked(folder)]
         if not looked:
             raise Unread(listing("/var/run/cdi"), "no folder of CDI specs was looked at")
         found: dict[str, SpecFile] = {}
@@ -220,13 +221,13 @@ class View:
         """Where containerd looks, the last one wins."""
         try:
             configured = self.cri.get("cdi_spec_dirs")
-        except Unread:
+        except TalosGpuError:
             configured = None
         if isinstance(configured, list) and configured:
             return [canonical(str(folder)) for folder in configured]
         try:
             default = self.release.cdi_spec_dirs_default
-        except Unread:
+        except TalosGpuError:
             default = CDI_SPEC_DIRS
         return [canonical(folder) for folder in default]
 
@@ -257,7 +258,14 @@ class View:
 
     @cached_property
     def cri(self) -> Mapping[str, Any]:
-        """containerd's CRI runtime section, merged; raises Unread where no configuration could be read."""
+        """containerd's CRI runtime section, merged; raises Unread where no configuration could be read.
+
+        The section that the node's containerd reads, where the release is known; both where it is not.
+        """
+        try:
+            names: tuple[str, ...] = (self.release.cri_section,)
+        except TalosGpuError:
+            names = (CRI_SECTION_1, CRI_SECTION_2)
         sections: dict[str, Any] = {}
         texts = [self.bundle.texts[host(MERGED)]] if host(MERGED) in self.bundle.texts else [*self.parts.values()]
         for text in texts:
@@ -265,7 +273,7 @@ class View:
                 plugins = tomllib.loads(text).get("plugins", {})
             except tomllib.TOMLDecodeError:
                 continue  # a check of its own
-            for name in (CRI_SECTION_1, CRI_SECTION_2):
+            for name in names:
                 _merge(sections, plugins.get(name, {}))
         return sections
 

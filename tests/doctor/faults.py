@@ -504,6 +504,13 @@ def _installer(box: Box) -> None:
     withdrawn(box, "ERROR: cannot write /var/run/cdi/nvidia.yaml on the host")
 
 
+@fault("a spec with hooks by nvidia-ctk, edited just now", "installer-behind")
+def _behind(box: Box) -> None:
+    box.meta["hook"] = "nvidia-ctk"
+    box.not_ready(box.installer)
+    box.event(box.installer, f"Readiness probe failed: not ready: {INSTALLED} is not the installed spec (0123)\n")
+
+
 @fault("RuntimeClass deleted", "runtimeclass-missing")
 def _class(box: Box) -> None:
     box.items("runtimeclasses").clear()
@@ -521,6 +528,7 @@ def _handler(box: Box) -> None:
 def _security(box: Box) -> None:
     box.items("pods").remove(box.worker)
     owner = {"kind": "ReplicaSet", "metadata": {"name": "tdarr-node-gpu-talos05-1", "namespace": "media"}}
+    box.items("replicasets").append({**owner, "spec": {"replicas": 1}, "status": {"replicas": 0}})
     box.event(owner, 'Error creating: pods "x" is forbidden: violates PodSecurity "baseline:latest": hostPath volumes')
 
 

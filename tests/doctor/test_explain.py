@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from talos_gpu.doctor.explain import explain
 from talos_gpu.doctor.known import ALL
 from tests.doctor.faults import BLINDED, MOUNT, NO_RUNTIME, NO_TOPIC, UNRESOLVABLE, WRAPPER
+from tests.gpu.test_failures import FAILURES, Failure
 
 ROOT = Path(__file__).parents[2]
 TEXTS = {
@@ -84,6 +85,13 @@ def test_every_known_text_has_a_name_of_its_own_cause_remedy_and_source() -> Non
         assert one.cause.endswith(".")
         assert one.remedy
         assert one.source
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
+def test_every_failure_of_the_mock_gpu_is_explained_from_the_real_ffmpeg_s_words(failure: Failure) -> None:
+    """tests/gpu/test_failures.py has ffmpeg say these words."""
+    for words in (failure.words, failure.hwaccel_words):
+        assert explain("\n".join(words)) or not words, words
 
 
 def run(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

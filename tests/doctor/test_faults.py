@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,9 @@ from talos_gpu.doctor.finding import Diagnosis, Severity
 from talos_gpu.doctor.page import troubleshooting
 from talos_gpu.doctor.redact import redacted
 from tests.doctor.bundles import broken, healthy
+from tests.doctor.fault_table import LIVE, PAGE, saved_section
 from tests.doctor.faults import FAULTS, PAIRS, Fault, native
 
-DOCS = Path(__file__).parents[2] / "docs"
 BY_NAME = {one.name: one for one in FAULTS}
 
 
@@ -88,45 +89,37 @@ def test_every_check_says_what_to_do_and_who_says_so() -> None:
 def table() -> str:
     """Faults against findings, with precision and recall over roots."""
     true = false = missed = 0
-    lines = [
-        "# Faults and findings",
-        "",
-        (
-            "Made by tests/doctor/test_faults.py (run it with `TALOS_GPU_WRITE_DOCS=1` to write it anew). Each fault "
-            "is "
-            "made in"
-        ),
-        "a healthy node's evidence (a bundle), with what else it brings about; roots are what counts.",
-        "",
-        "| Fault | Roots found | Explained by them |",
-        "| --- | --- | --- |",
-    ]
-    rows = [(fault.name, fault.bundle(), fault.roots) for fault in FAULTS]
+    made = [(fault.name, fault.bundle(), fault.roots) for fault in FAULTS]
     for one, other in PAIRS:
         pair = BY_NAME[one], BY_NAME[other]
-        rows.append((f"{one} + {other}", broken(*(f.make for f in pair)), pair[0].roots | pair[1].roots))
-    for name, bundle, wanted in rows:
+        made.append((f"{one} + {other}", broken(*(f.make for f in pair)), pair[0].roots | pair[1].roots))
+    rows = []
+    for name, bundle, wanted in made:
         diagnosis = diagnose(bundle)
         found = roots(diagnosis)
         true, false, missed = true + len(found & wanted), false + len(found - wanted), missed + len(wanted - found)
         beneath = dict.fromkeys(one.check for one in diagnosis.findings if one.explained_by)
-        lines.append(f"| {name} | {', '.join(sorted(found))} | {', '.join(beneath) or '-'} |")
-    lines += [
-        "",
-        (
-            f"{len(FAULTS)} faults and {len(PAIRS)} pairs; {len(CHECKS)} checks. "
-            f"Precision {true / (true + false):.3f}, recall {true / (true + missed):.3f}; a healthy node: "
-            f"{len(diagnose(healthy()).findings)} findings."
-        ),
-    ]
-    return "\n".join(lines) + "\n"
+        rows.append((name, ", ".join(sorted(found)), ", ".join(beneath) or "-"))
+    verdict = (
+        f"{len(FAULTS)} faults and {len(PAIRS)} pairs; {len(CHECKS)} checks. "
+        f"Precision {true / (true + false):.3f}, recall {true / (true + missed):.3f}; a healthy node: "
+        f"{len(diagnose(healthy()).findings)} findings."
+    )
+    return saved_section(rows, verdict)
 
 
-@pytest.mark.parametrize(("name", "make"), [("troubleshooting.md", troubleshooting), ("faults.md", table)])
-def test_the_documentation_is_what_the_program_says(name: str, make: object, request: pytest.FixtureRequest) -> None:
-    import os
+WRITE = bool(os.environ.get("TALOS_GPU_WRITE_DOCS"))
 
-    text = make()  # type: ignore[operator]
-    if os.environ.get("TALOS_GPU_WRITE_DOCS"):
-        (DOCS / name).write_text(text)
-    assert (DOCS / name).read_text() == text
+
+def test_the_page_on_troubleshooting_is_what_the_checks_say() -> None:
+    page = PAGE.with_name("troubleshooting.md")
+    if WRITE:
+        page.write_text(troubleshooting())
+    assert page.read_text() == troubleshooting()
+
+
+def test_the_table_of_faults_is_what_was_found() -> None:
+    text = table()
+    if WRITE:
+        PAGE.write_text(text + "".join(PAGE.read_text().partition(LIVE)[1:]))
+    assert PAGE.read_text().partition(LIVE)[0] == text

@@ -182,7 +182,7 @@ def _upgrade(view: View) -> Iterator[str]:
 
 
 _REGENERATE = "pulumi up --refresh: generates, patches and installs the spec anew, and restarts the worker"
-_SYMPTOMS = ("pod-older-than-spec", "pod-fails", "worker-not-ready")
+_SYMPTOMS = ("installer-behind", "pod-older-than-spec", "pod-fails", "worker-not-ready")
 
 CHECKS = (
     Check(
@@ -246,7 +246,7 @@ CHECKS = (
         "rename it to end in .yaml or .json, or remove it",
         "CDI pkg/cdi/spec-dirs.go",
         _name_ignored,
-        ("spec-missing",),
+        ("spec-missing", *_SYMPTOMS),
     ),
     Check(
         "spec-unpatched",
@@ -320,7 +320,7 @@ CHECKS = (
         "the installer puts it back within seconds where it runs; kubectl -n kube-system logs -l app=nvidia-cdi-init",
         "docs/architecture.md",
         _edited,
-        ("pod-older-than-spec",),
+        ("installer-behind", "pod-older-than-spec"),
     ),
     Check(
         "upgrade-breaks-spec",
