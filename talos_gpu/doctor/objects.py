@@ -16,7 +16,7 @@ Object = Mapping[str, Any]
 
 def items(view: View, plural: str) -> Sequence[Object]:
     """All objects of a kind; raises Unread."""
-    found: Sequence[Object] = view.bundle.json(f"cluster/{plural}.json").get("items") or []
+    found: Sequence[Object] = view.json(f"cluster/{plural}.json").get("items") or []
     return found
 
 

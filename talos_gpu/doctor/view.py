@@ -8,10 +8,10 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
-from talos_gpu.cdi import Spec, SpecFault, faults, parse
+from talos_gpu.cdi import Spec, SpecFault, SpecInvalid, parse
 from talos_gpu.doctor.bundle import META, Bundle, host, listing
 from talos_gpu.doctor.errors import Unread
 from talos_gpu.doctor.meta import Meta
@@ -58,6 +58,15 @@ class SpecFile:
         )
 
 
+@lru_cache(maxsize=16)
+def loaded(text: str) -> tuple[Spec | None, tuple[SpecFault, ...]]:
+    """A spec as containerd loads it, or None and every reason why it does not; kept for texts seen lately."""
+    try:
+        return parse(text), ()
+    except SpecInvalid as error:
+        return None, tuple(error.faults)
+
+
 def canonical(folder: str) -> str:
     """/run/cdi and /var/run/cdi are one folder on Talos."""
     return "/var" + folder if folder.startswith("/run/") else folder
@@ -74,6 +83,13 @@ class View:
     def __init__(self, bundle: Bundle, now: datetime | None = None) -> None:
         self.bundle = bundle
         self._now = now
+        self._parsed: dict[str, Any] = {}
+
+    def json(self, key: str) -> Any:  # noqa: ANN401 (JSON)
+        """The value of a JSON text, parsed once; raises Unread."""
+        if key not in self._parsed:
+            self._parsed[key] = self.bundle.json(key)
+        return self._parsed[key]
 
     @cached_property
     def meta(self) -> Meta:
@@ -110,7 +126,7 @@ class View:
     @cached_property
     def extensions(self) -> Mapping[str, str]:
         """Version by name."""
-        return {str(name): str(version) for name, version in self.bundle.json("talos/extensions.json").items()}
+        return {str(name): str(version) for name, version in self.json("talos/extensions.json").items()}
 
     @cached_property
     def toolkit(self) -> str | None:
@@ -166,7 +182,7 @@ class View:
     @cached_property
     def services(self) -> Mapping[str, Mapping[str, Any]]:
         """Talos's services by id: state, healthy, message."""
-        return {service["id"]: service for service in self.bundle.json("talos/services.json")}
+        return {service["id"]: service for service in self.json("talos/services.json")}
 
     def entries(self, folder: str) -> Mapping[str, int | None] | None:
         """Permissions by name of a folder's entries; None where the folder is not there."""
@@ -206,8 +222,7 @@ class View:
                 if "/" in name or not name.endswith((".yaml", ".json")):
                     continue
                 path = f"{canonical(folder)}/{name}"
-                rules = tuple(faults(text))
-                found[path] = SpecFile(path, text, None if rules else parse(text), rules)
+                found[path] = SpecFile(path, text, *loaded(text))
         return list(found.values())
 
     def _looked(self, folder: str) -> bool:

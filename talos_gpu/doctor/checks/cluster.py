@@ -29,7 +29,7 @@ _SEED_SPEC_KEEP = (("/var/cdi", ".keep"), ("/var/run/cdi", ".keep"))
 
 
 def _node(view: View) -> Object:
-    found: Object = view.bundle.json("cluster/node.json")
+    found: Object = view.json("cluster/node.json")
     return found
 
 
