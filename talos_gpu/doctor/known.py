@@ -93,7 +93,7 @@ ALL: Sequence[Known] = (
     ),
     _known(
         "hook-missing",
-        r"(?:fork/exec|exec: \"?|stat )(?P<name>/\S*nvidia-\S*)\"?: no such file or directory",
+        r"(?:fork/exec |exec: \"?|stat )(?P<name>/\S*nvidia-\S*)\"?: no such file or directory",
         "A binary that the CDI spec or the runtime's configuration names is not on the node (from Talos 1.13 there "
         "is no "
         "nvidia-cdi-hook.real).",
@@ -107,6 +107,41 @@ ALL: Sequence[Known] = (
         "loadable, it is in a folder that nobody reads, or two files conflict.",
         "kubectl -n kube-system get pods -l app=nvidia-cdi-init; talosctl list /var/run/cdi; talos-gpu doctor STACK",
         SEED,
+    ),
+    _known(
+        "source-missing",
+        r"CDI spec not found at (?P<name>/\S+)|source (?P<other>/\S+): missing",
+        "The installer finds no generated spec: the generator has not run, or has failed without a word.",
+        "kubectl -n kube-system logs -l app=nvidia-cdi-generator; pulumi up --refresh generates it anew",
+        f"{SEED}; components/installer/host.sh",
+    ),
+    _known(
+        "driver-moved",
+        r"driver: the host has (?P<name>[\d.]+), the spec is for (?P<other>[\d.]+)",
+        "The node has another driver than the spec was made for; the installer has taken the spec away.",
+        "pulumi up --refresh generates, patches and installs it anew; cdi.regenerate: boot does so by itself",
+        "components/installer/host.sh",
+    ),
+    _known(
+        "driver-unloaded",
+        r"driver: not loaded|nvml error: driver not loaded",
+        "NVIDIA's kernel modules are not loaded on the node.",
+        "machine.kernel.modules: nvidia, nvidia_uvm, nvidia_drm, nvidia_modeset; talosctl dmesg | grep -i nvrm",
+        "components/installer/host.sh; libnvidia-container, nvml",
+    ),
+    _known(
+        "cuinit-999",
+        r"cuInit\b[^\n]{0,24}\b999\b",
+        "CUDA cannot start: /dev/nvidia-uvm is missing in the container, or the spec has its major of another boot.",
+        "pulumi up --refresh, then restart the pod",
+        H100,
+    ),
+    _known(
+        "part-unreadable",
+        r"error parsing (?P<name>/etc/cri/conf\.d/\S+\.part)",
+        "A containerd part is no TOML; Talos does not finish its boot with that.",
+        "mend it in machine.files; pulumi up writes the stack's own part anew",
+        "siderolabs/talos, cri configuration",
     ),
     _known(
         "no-host-shell",

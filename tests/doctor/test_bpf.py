@@ -49,8 +49,9 @@ def current() -> tuple[str, str]:
 def guarded() -> Iterator[None]:
     """Sysctls may be changed within; afterwards they are as before, whatever becomes of this process."""
     command = [sys.executable, SCRIPT, "guard"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, **pipes, start_new_session=True, pass_fds=HELD) as guard:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, pass_fds=HELD
+    ) as guard:
         assert guard.stdout
         assert guard.stdout.readline() == b"guarding\n"
         yield

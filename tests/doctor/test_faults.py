@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from talos_gpu.doctor.bundle import load, save
+from talos_gpu.doctor.bundle import host, load, save
 from talos_gpu.doctor.checks import CHECKS
 from talos_gpu.doctor.diagnose import diagnose
 from talos_gpu.doctor.finding import Diagnosis, Severity
 from talos_gpu.doctor.page import troubleshooting
 from talos_gpu.doctor.redact import redacted
-from tests.doctor.bundles import broken, healthy
+from tests.doctor.bundles import Box, broken, healthy
 from tests.doctor.fault_table import LIVE, PAGE, saved_section
 from tests.doctor.faults import FAULTS, PAIRS, Fault, native
 
@@ -37,6 +37,22 @@ def test_a_healthy_node_of_talos_1_13_has_no_finding() -> None:
         services.append({"id": "ext-nvidia-cdi-gen", "state": "Finished", "message": ""})
 
     assert diagnose(broken(native, finished)).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("harden", "legacy", "wanted"),
+    [(2, False, set()), (2, True, {"legacy-blinded"}), (1, True, set()), (0, True, set())],
+)
+def test_hardening_is_a_finding_only_where_legacy_injection_is_in_use(
+    harden: int, legacy: bool, wanted: set[str]
+) -> None:
+    def make(box: Box) -> None:
+        box.texts[host("/proc/sys/net/core/bpf_jit_harden")] = f"{harden}\n"
+        if legacy:
+            box.items("runtimeclasses").append({"metadata": {"name": "nvidia"}, "handler": "nvidia"})
+            box.worker["spec"]["runtimeClassName"] = "nvidia"
+
+    assert roots(diagnose(broken(make))) == wanted
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
