@@ -223,7 +223,16 @@ class View:
                     continue
                 path = f"{canonical(folder)}/{name}"
                 found[path] = SpecFile(path, text, *loaded(text))
+            self._all_read(folder)
         return list(found.values())
+
+    def _all_read(self, folder: str) -> None:
+        """Raises Unread where a spec is listed and could not be read: nothing can be said of what is in force then."""
+        for line in self.bundle.texts.get(listing(folder), "").splitlines():
+            key = host(f"{folder}/{line.split()[-1]}")
+            reason = self.bundle.unread.get(key, "")
+            if key.endswith((".yaml", ".json")) and key not in self.bundle.texts and reason:
+                raise Unread(key, reason)
 
     def _looked(self, folder: str) -> bool:
         keys = (listing(folder), host(folder))

@@ -352,6 +352,12 @@ def _stale(box: Box) -> None:
     installer_says(box, "ERROR: driver: the host has 535.288.01, the spec is for 535.247.01")
 
 
+@fault("another driver, and the installer has withdrawn the spec", "spec-stale")
+def _withdrawn(box: Box) -> None:
+    _stale(box)
+    withdrawn(box, "REFUSED: driver: the host has 535.288.01, the spec is for 535.247.01")
+
+
 @fault("nvidia-uvm got another major at boot", "uvm-major-moved")
 def _major(box: Box) -> None:
     text = box.texts[host(INSTALLED)]

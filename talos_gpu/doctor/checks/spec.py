@@ -111,7 +111,8 @@ def _hook_missing(view: View) -> Iterator[str]:
 
 
 def _stale(view: View) -> Iterator[str]:
-    spec = view.effective
+    """Of the spec in force; of the generated one where the installer has withdrawn its own for that very reason."""
+    spec = view.effective or view.source
     if spec is None or spec.spec is None or view.driver is None:
         return
     named = facts_of(spec.spec).driver_versions
@@ -291,7 +292,7 @@ CHECKS = (
         _REGENERATE,
         "docs/architecture.md",
         _stale,
-        ("spec-paths-missing", "installer-failing", "spec-edited", *_SYMPTOMS),
+        ("spec-missing", "spec-paths-missing", "installer-failing", "spec-edited", *_SYMPTOMS),
     ),
     Check(
         "uvm-major-moved",
