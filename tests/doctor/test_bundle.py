@@ -164,6 +164,24 @@ def test_a_machine_without_talos_is_examined(tmp_path: Path) -> None:
     assert local(tmp_path) == {"module-not-loaded"}
 
 
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        ("version = 3\n", set()),
+        ("version = 2\n", {"cdi-disabled"}),
+        ('version = 2\n[plugins."io.containerd.grpc.v1.cri"]\nenable_cdi = true\n', set()),
+        ('version = 3\n[plugins."io.containerd.cri.v1.runtime"]\nenable_cdi = false\n', {"cdi-disabled"}),
+    ],
+)
+def test_the_machine_s_containerd_decides_which_section_and_default_count(
+    tmp_path: Path, config: str, found: set[str]
+) -> None:
+    machine(tmp_path)
+    (tmp_path / "etc/containerd").mkdir()
+    (tmp_path / "etc/containerd/config.toml").write_text(config)
+    assert local(tmp_path) == found
+
+
 def test_the_command_diagnoses_a_folder_and_saves_another(tmp_path: Path) -> None:
     save(broken(lambda box: box.file(INSTALLED, None)), tmp_path / "in")
     words = ["doctor", "--from", str(tmp_path / "in"), "--save", str(tmp_path / "out"), "--json"]
