@@ -20,7 +20,7 @@ from lab.lab import Lab
 from lab.stack import Stack
 from talos_gpu.doctor.diagnose import diagnose
 from talos_gpu.doctor.gather import gather
-from talos_gpu.doctor.view import loaded
+from talos_gpu.doctor.spec_file import loaded
 from talos_gpu.settings.stack_file import stack_settings
 
 ROOT = Path(__file__).parents[1]

@@ -21,7 +21,8 @@ from talos_gpu.cdi import facts_of
 from talos_gpu.doctor.bundle import META, Bundle, host, listing
 from talos_gpu.doctor.meta import Meta
 from talos_gpu.doctor.objects import gpu_pods, items, labels
-from talos_gpu.doctor.view import BINARIES, MERGED, PART, PARTS, SPEC_FOLDERS, TOOLKIT_CONFIG, View, loaded
+from talos_gpu.doctor.spec_file import loaded
+from talos_gpu.doctor.view import BINARIES, MERGED, PART, PARTS, SPEC_FOLDERS, TOOLKIT_CONFIG, View
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.cluster import Cluster
 from talos_gpu.settings import Settings

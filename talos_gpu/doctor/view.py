@@ -6,15 +6,14 @@ import posixpath
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
-from talos_gpu.cdi import Spec, SpecFault, SpecInvalid, parse
 from talos_gpu.doctor.bundle import META, Bundle, host, listing
 from talos_gpu.doctor.errors import Unread
 from talos_gpu.doctor.meta import Meta
+from talos_gpu.doctor.spec_file import SpecFile, canonical, loaded
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.talos.parse import char_majors, driver_version, module_driver_version, toolkit_version
 from talos_gpu.talos.part import CDI_SPEC_DIRS
@@ -33,43 +32,6 @@ _KMOD = ("nonfree-kmod-nvidia", "nvidia-open-gpu-kernel-modules")
 _TOOLKIT = "nvidia-container-toolkit"
 _MODE = re.compile(r"^(?P<octal>[0-7]{3,5})\s+(?P<name>\S+)$")
 _LS = re.compile(r"^(?P<type>[-a-z])(?P<rwx>[-rwxsStT]{9})\S*\s.*\s(?P<name>\S+)(?:\s->\s\S+)?$")
-
-
-@dataclass(frozen=True, slots=True)
-class SpecFile:
-    """A file in a CDI folder."""
-
-    path: str
-    text: str
-    spec: Spec | None
-    """None where containerd would not load it."""
-    faults: tuple[SpecFault, ...]
-
-    @property
-    def folder(self) -> str:
-        """Its folder, /run written as /var/run."""
-        return canonical(posixpath.dirname(self.path))
-
-    @property
-    def names(self) -> frozenset[str]:
-        """Qualified names of its devices: `nvidia.com/gpu=all`."""
-        return (
-            frozenset(f"{self.spec.kind}={device.name}" for device in self.spec.devices) if self.spec else frozenset()
-        )
-
-
-@lru_cache(maxsize=16)
-def loaded(text: str) -> tuple[Spec | None, tuple[SpecFault, ...]]:
-    """A spec as containerd loads it, or None and every reason why it does not; kept for texts seen lately."""
-    try:
-        return parse(text), ()
-    except SpecInvalid as error:
-        return None, tuple(error.faults)
-
-
-def canonical(folder: str) -> str:
-    """/run/cdi and /var/run/cdi are one folder on Talos."""
-    return "/var" + folder if folder.startswith("/run/") else folder
 
 
 def numbers(version: str) -> tuple[int, ...]:

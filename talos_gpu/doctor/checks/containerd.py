@@ -9,7 +9,8 @@ from typing import Any
 from talos_gpu.doctor.bundle import host
 from talos_gpu.doctor.errors import Unread
 from talos_gpu.doctor.finding import Check, Severity
-from talos_gpu.doctor.view import MERGED, PART, SOURCE_FOLDER, View, canonical
+from talos_gpu.doctor.spec_file import canonical
+from talos_gpu.doctor.view import MERGED, PART, SOURCE_FOLDER, View
 from talos_gpu.talos.part import RUNTIME
 from talos_gpu.talos.releases import CRI_SECTION_1, CRI_SECTION_2
 
