@@ -18,7 +18,7 @@ from talos_gpu.doctor.errors import BundleInvalid
 from talos_gpu.doctor.local import gather_local, local_checks
 from talos_gpu.doctor.redact import HIDDEN, redacted
 from tests.doctor.bundles import INSTALLED, P2000, PART_TEXT, Box, broken, healthy
-from tests.doctor.faults import UNRESOLVABLE, create_fails
+from tests.doctor.fault import UNRESOLVABLE, create_fails
 
 ROOT = Path(__file__).parents[2]
 

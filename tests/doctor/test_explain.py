@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from talos_gpu.doctor.explain import explain
 from talos_gpu.doctor.known import ALL
-from tests.doctor.faults import BLINDED, MOUNT, NO_RUNTIME, NO_TOPIC, UNRESOLVABLE, WRAPPER
+from tests.doctor.fault import BLINDED, MOUNT, NO_RUNTIME, NO_TOPIC, UNRESOLVABLE, WRAPPER
 from tests.gpu.test_failures import FAILURES, Failure
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,10 @@ from talos_gpu.doctor.finding import Diagnosis, Severity
 from talos_gpu.doctor.page import troubleshooting
 from talos_gpu.doctor.redact import redacted
 from tests.doctor.bundles import Box, broken, healthy
+from tests.doctor.fault import Fault
 from tests.doctor.fault_table import LIVE, PAGE, saved_section
-from tests.doctor.faults import FAULTS, PAIRS, Fault, native
+from tests.doctor.faults import FAULTS, PAIRS
+from tests.doctor.workload_faults import native
 
 BY_NAME = {one.name: one for one in FAULTS}
 
