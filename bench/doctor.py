@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,8 +15,6 @@ import yaml
 
 from bench.figure import Figure
 from bench.timing import both
-from lab import kubectl, toolchain
-from lab.lab import Lab
 from lab.stack import Stack
 from talos_gpu.doctor.diagnose import diagnose
 from talos_gpu.doctor.gather import gather
@@ -36,10 +34,10 @@ app()
 """
 
 
-def measure() -> list[Figure]:
-    """Both figures; a lab is made for the first, which takes a minute or two."""
-    with _lab() as (lab, stack), tempfile.TemporaryDirectory() as folder:
-        return [full_run(lab, stack, Path(folder)), help_page()]
+def measure(stack: Stack) -> list[Figure]:
+    """Both figures, the first on a lab that is up."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [full_run(stack, Path(folder)), help_page()]
 
 
 def help_page() -> Figure:
@@ -49,9 +47,9 @@ def help_page() -> Figure:
     return Figure("doctor: talos-gpu --help", "a one-command typer app", *both(_of(reference), _of(ours), 25), 1.3)
 
 
-def full_run(lab: Lab, stack: Stack, folder: Path) -> Figure:
+def full_run(stack: Stack, folder: Path) -> Figure:
     """Gathering and diagnosing, from the first connection on; imports and the stack's file are read before."""
-    with _delayed(lab, stack, folder) as config:
+    with _delayed(stack, folder) as config:
         settings = stack_settings(config)
         best = float("inf"), float("inf")
         for _ in range(ROUNDS):
@@ -66,30 +64,14 @@ def full_run(lab: Lab, stack: Stack, folder: Path) -> Figure:
     return Figure("doctor: a full run, 100 ms on every call", "its own slowest call", best[1], best[0], 2.0)
 
 
-def _of(command: list[str]) -> object:
+def _of(command: list[str]) -> Callable[[], object]:
     return lambda: subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
 
 
 @contextmanager
-def _lab() -> Iterator[tuple[Lab, Stack]]:
-    lab = Lab("bench-doctor", toolchain.ensure())
-    lab.down()
-    try:
-        lab.make()
-        lab.start(print)
-        kubectl.wait_node_ready(lab, ["lab-1"])
-        stack = Stack(lab, lab.node())
-        stack.init()
-        stack.operation("up", "--skip-preview")
-        yield lab, stack
-    finally:
-        lab.down()
-
-
-@contextmanager
-def _delayed(lab: Lab, stack: Stack, folder: Path) -> Iterator[Path]:
+def _delayed(stack: Stack, folder: Path) -> Iterator[Path]:
     """The stack's file with the relay's addresses."""
-    words = [folder, lab.paths.talosconfig, stack.node.endpoint, lab.paths.kubeconfig, DELAY]
+    words = [folder, stack.lab.paths.talosconfig, stack.node.endpoint, stack.lab.paths.kubeconfig, DELAY]
     command = [sys.executable, "-m", "bench.delayed", *map(str, words)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as relay:
         port = relay.stdout.readline().strip() if relay.stdout else ""

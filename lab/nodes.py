@@ -113,6 +113,11 @@ class Node:
         return self.folder / "disks"
 
     @property
+    def images(self) -> Path:
+        """The archives of the images that it has."""
+        return self.state / "var" / "lib" / "images"
+
+    @property
     def pid(self) -> int | None:
         """Pid 1 of the node as the host sees it; None while it is down."""
         try:
@@ -276,7 +281,7 @@ class Node:
 
         It is known there by its tag and by its digest.
         """
-        store = self._images
+        store = self.images
         store.mkdir(parents=True, exist_ok=True)
         inside = store / archive.name
         if inside.exists() and inside.samefile(archive):
@@ -292,16 +297,3 @@ class Node:
         name, digest = name_and_digest(scratch)
         self.run(*images, "tag", "--force", name, f"{name.rpartition(':')[0]}@{digest}")
         scratch.rename(inside)
-
-    @property
-    def _images(self) -> Path:
-        return self.state / "var" / "lib" / "images"
-
-    def pinned(self, image: str) -> str:
-        """An image of the lab's by tag and digest, as it was imported last; any other as it is."""
-        found = image
-        for archive in sorted(self._images.glob("*.tar"), key=lambda path: path.stat().st_mtime):
-            name, digest = name_and_digest(archive)
-            if name == image:
-                found = f"{name}@{digest}"
-        return found

@@ -21,6 +21,7 @@ import yaml
 from lab.cluster.pki import write_private
 from lab.engine.install import Engine, install
 from lab.errors import LabRefused, StepFailed
+from lab.images.oci import pinned
 from lab.lab import Lab
 from lab.nodes import Node
 from lab.paths import PROJECT
@@ -103,7 +104,7 @@ class Stack:
         )
         for part in ("cdi", "tdarr"):
             settings = config[f"{NAMESPACE}:{part}"]
-            settings["image"] = self.node.pinned(settings["image"])
+            settings["image"] = pinned(self.node.images, settings["image"])
         for overrides in (self._overrides, more or {}):
             merge(config, {f"{NAMESPACE}:{key}": value for key, value in overrides.items()})
         salt = yaml.safe_load(self.config.read_text()).get("encryptionsalt") if self.config.exists() else None

@@ -84,3 +84,13 @@ def name_and_digest(archive: Path) -> tuple[str, str]:
             raise BuildFailed(archive.name, "its index.json is no file")
         [manifest] = json.load(index)["manifests"]
     return manifest["annotations"]["io.containerd.image.name"], manifest["digest"]
+
+
+def pinned(archives: Path, image: str) -> str:
+    """An image by tag and digest, as the latest of these archives has it; one that none has is left as it is."""
+    found = image
+    for archive in sorted(archives.glob("*.tar"), key=lambda path: path.stat().st_mtime):
+        name, digest_of = name_and_digest(archive)
+        if name == image:
+            found = f"{name}@{digest_of}"
+    return found
