@@ -26,7 +26,7 @@ from lab.up import prepare_machine
 Row = Figure | Amount | Note
 ALONE = ("cdi", "rollout")
 """Areas whose `measure()` needs no lab."""
-ON_THE_LAB = ("program", "verify")
+ON_THE_LAB = ("program", "verify", "doctor")
 """Areas whose `measure(stack)` needs a lab that is up."""
 AREAS = ("lab", *ALONE, *ON_THE_LAB)
 

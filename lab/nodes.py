@@ -17,6 +17,7 @@ import yaml
 
 from lab.errors import NodeFailed
 from lab.gpu.control import configure, libraries
+from lab.images.oci import name_and_digest
 from lab.layers import GLIBC
 from lab.network import Bridge
 from lab.process import Daemon
@@ -110,6 +111,11 @@ class Node:
     def state(self) -> Path:
         """The node's persistent disks: `var` (EPHEMERAL) and `state` (STATE)."""
         return self.folder / "disks"
+
+    @property
+    def images(self) -> Path:
+        """The archives of the images that it has."""
+        return self.state / "var" / "lib" / "images"
 
     @property
     def pid(self) -> int | None:
@@ -271,8 +277,11 @@ class Node:
         )
 
     def import_image(self, archive: Path) -> None:
-        """Import an OCI archive into containerd's k8s.io namespace, unless this very archive was imported before."""
-        store = self.state / "var" / "lib" / "images"
+        """Import an OCI archive into containerd's k8s.io namespace, unless this very archive was imported before.
+
+        It is known there by its tag and by its digest.
+        """
+        store = self.images
         store.mkdir(parents=True, exist_ok=True)
         inside = store / archive.name
         if inside.exists() and inside.samefile(archive):
@@ -283,5 +292,8 @@ class Node:
             os.link(archive, scratch)
         except OSError:
             shutil.copy2(archive, scratch)
-        self.run("/bin/ctr", "-n", "k8s.io", "images", "import", f"/var/lib/images/{scratch.name}", timeout=120)
+        images = ("/bin/ctr", "-n", "k8s.io", "images")
+        self.run(*images, "import", f"/var/lib/images/{scratch.name}", timeout=120)
+        name, digest = name_and_digest(scratch)
+        self.run(*images, "tag", "--force", name, f"{name.rpartition(':')[0]}@{digest}")
         scratch.rename(inside)

@@ -21,6 +21,7 @@ import yaml
 from lab.cluster.pki import write_private
 from lab.engine.install import Engine, install
 from lab.errors import LabRefused, StepFailed
+from lab.images.oci import pinned
 from lab.lab import Lab
 from lab.nodes import Node
 from lab.paths import PROJECT
@@ -85,7 +86,10 @@ class Stack:
             self.run("stack", "init", self.name, "--no-select")
 
     def write_config(self, more: Mapping[str, Any] | None = None) -> None:
-        """Render the configuration: the template, what only this lab knows, overrides and `more`; the salt is kept."""
+        """Render the configuration: the template, what only this lab knows, overrides and `more`; the salt is kept.
+
+        The lab's images are named by tag and digest.
+        """
         template = yaml.safe_load((PROJECT / "Pulumi.lab.yaml").read_text())
         config: dict[str, Any] = template["config"]
         paths = self.lab.paths
@@ -98,6 +102,9 @@ class Stack:
                 f"{NAMESPACE}:machine": {"base": str(paths.talos / f"{self.node.name}.yaml")},
             },
         )
+        for part in ("cdi", "tdarr"):
+            settings = config[f"{NAMESPACE}:{part}"]
+            settings["image"] = pinned(self.node.images, settings["image"])
         for overrides in (self._overrides, more or {}):
             merge(config, {f"{NAMESPACE}:{key}": value for key, value in overrides.items()})
         salt = yaml.safe_load(self.config.read_text()).get("encryptionsalt") if self.config.exists() else None

@@ -10,6 +10,8 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lab.errors import BuildFailed
+
 _MEDIA_TYPE = "application/vnd.oci.image."
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -72,3 +74,23 @@ def write_archive(
             archive.addfile(member, io.BytesIO(content))
     partial.replace(out)
     return digest(manifest)
+
+
+def name_and_digest(archive: Path) -> tuple[str, str]:
+    """Of the image in an archive of write_archive's: `lab.local/pause:1`, `sha256:...`."""
+    with tarfile.open(archive) as members:
+        index = members.extractfile("index.json")
+        if index is None:
+            raise BuildFailed(archive.name, "its index.json is no file")
+        [manifest] = json.load(index)["manifests"]
+    return manifest["annotations"]["io.containerd.image.name"], manifest["digest"]
+
+
+def pinned(archives: Path, image: str) -> str:
+    """An image by tag and digest, as the latest of these archives has it; one that none has is left as it is."""
+    found = image
+    for archive in sorted(archives.glob("*.tar"), key=lambda path: path.stat().st_mtime):
+        name, digest_of = name_and_digest(archive)
+        if name == image:
+            found = f"{name}@{digest_of}"
+    return found

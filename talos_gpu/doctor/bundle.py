@@ -5,7 +5,8 @@ A bundle is a folder that a person can make by hand and attach to an issue:
   host/PATH            files of the node as they are: host/proc/devices, host/var/run/cdi/nvidia.yaml
   lists/PATH.txt       a folder's entries, one a line: `0666 nvidia0`, or lines of `ls -l`
   talos/*.json, *.txt  version, extensions, modules, services, dmesg
-  cluster/*.json       node, pods, events, daemonsets, deployments, jobs, runtimeclasses, namespaces
+  cluster/*.json       node, pods, events, daemonsets, deployments, jobs, replicasets,
+                       runtimeclasses
   cluster/logs/NAMESPACE_POD.txt
   unread.json          why something is not there, by key
 """
@@ -35,6 +36,7 @@ _PLURALS = {
     "DaemonSet": "daemonsets",
     "Deployment": "deployments",
     "Job": "jobs",
+    "ReplicaSet": "replicasets",
     "RuntimeClass": "runtimeclasses",
     "Namespace": "namespaces",
 }

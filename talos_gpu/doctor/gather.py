@@ -7,7 +7,8 @@ import base64
 import json
 import posixpath
 import re
-from collections.abc import Awaitable, Callable, Mapping, Set
+import time
+from collections.abc import Awaitable, Iterable, Mapping, Set
 from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
@@ -16,10 +17,11 @@ from typing import Any
 import yaml
 from cryptography import x509
 
-from talos_gpu.cdi import SpecInvalid, facts_of, parse
+from talos_gpu.cdi import facts_of
 from talos_gpu.doctor.bundle import META, Bundle, host, listing
 from talos_gpu.doctor.meta import Meta
-from talos_gpu.doctor.objects import gpu_pods, labels
+from talos_gpu.doctor.objects import gpu_pods, items, labels
+from talos_gpu.doctor.spec_file import loaded
 from talos_gpu.doctor.view import BINARIES, MERGED, PART, PARTS, SPEC_FOLDERS, TOOLKIT_CONFIG, View
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.cluster import Cluster
@@ -42,6 +44,7 @@ COLLECTIONS: Mapping[str, str] = {
     "daemonsets": "/apis/apps/v1/daemonsets",
     "deployments": "/apis/apps/v1/deployments",
     "jobs": "/apis/batch/v1/jobs",
+    "replicasets": "/apis/apps/v1/replicasets",
     "runtimeclasses": "/apis/node.k8s.io/v1/runtimeclasses",
 }
 _PORT = re.compile(r":\d+$")
@@ -53,8 +56,10 @@ _PERMISSIONS = 0o777
 class Gathering:
     """The bundle as it fills."""
 
-    def __init__(self, meta: Meta) -> None:
+    def __init__(self, meta: Meta, seconds: dict[str, float] | None = None) -> None:
         self.meta = meta
+        self.seconds = {} if seconds is None else seconds
+        """How long each call took, by key."""
         self.texts: dict[str, str] = {}
         self.unread: dict[str, str] = {}
 
@@ -65,21 +70,28 @@ class Gathering:
 
     async def put(self, key: str, answer: Awaitable[str]) -> None:
         """A text, or the reason why it is not there; "" where it was looked for and is not there."""
+        began = time.monotonic()
         try:
             self.texts[key] = await answer
         except NotFound:
             self.unread[key] = ""
         except TalosGpuError as error:
             self.unread[key] = error.message
+        self.seconds[key] = time.monotonic() - began
 
     def bundle(self) -> Bundle:
         """What is there by now."""
         return Bundle({**self.texts, META: json.dumps(self.meta.as_json(), indent=1)}, self.unread)
 
 
-async def gather(stack: str, settings: Settings, *, upgrade_to: str | None = None) -> Bundle:
-    """The evidence of a stack's node. What cannot be reached is named in `unread`, never an exception."""
-    gathering = Gathering(Meta.of(stack, settings, upgrade_to=upgrade_to))
+async def gather(
+    stack: str, settings: Settings, *, upgrade_to: str | None = None, seconds: dict[str, float] | None = None
+) -> Bundle:
+    """The evidence of a stack's node. What cannot be reached is named in `unread`, never an exception.
+
+    `seconds`, if given, is filled with how long each call took, by the evidence's key.
+    """
+    gathering = Gathering(Meta.of(stack, settings, upgrade_to=upgrade_to), seconds)
     await asyncio.gather(_node(gathering, settings), _cluster(gathering, settings))
     return gathering.bundle()
 
@@ -118,7 +130,9 @@ async def gather_node(gathering: Gathering, client: MachineClient) -> None:
         *(put(host(f"/proc/sys/{name.replace('.', '/')}"), _sysctl(client, name)) for name in SYSCTLS),
         *(_entries(gathering, client, folder) for folder in FOLDERS),
     )
-    await asyncio.gather(*(_folder(gathering, client, folder) for folder in FOLDERS))
+    named = [folder for folder in View(gathering.bundle()).spec_dirs if folder not in (*FOLDERS, *SPEC_FOLDERS)]
+    await asyncio.gather(*(_entries(gathering, client, folder) for folder in named))
+    await asyncio.gather(*(_folder(gathering, client, folder) for folder in (*FOLDERS, *named)))
 
 
 async def _version(client: MachineClient) -> str:
@@ -165,7 +179,7 @@ async def _services(client: MachineClient) -> str:
 
 async def _folder(gathering: Gathering, client: MachineClient, folder: str) -> None:
     """Of a folder of specs or parts the files that were not read yet, and the folders that its specs name."""
-    if folder not in (*SPEC_FOLDERS, PARTS):
+    if folder in (BINARIES, "/dev"):
         return
     names = [line.split(" ", 1)[1] for line in gathering.texts.get(listing(folder), "").splitlines()]
     wanted = [name for name in names if name.endswith((".yaml", ".json", ".part"))]
@@ -190,10 +204,10 @@ def _named(gathering: Gathering, path: str) -> list[str]:
     text = gathering.texts.get(host(path))
     if text is None or not path.endswith((".yaml", ".json")):
         return []
-    try:
-        needed = facts_of(parse(text))
-    except SpecInvalid:
+    spec, _ = loaded(text)
+    if spec is None:
         return []
+    needed = facts_of(spec)
     return [path for path in (*needed.host_paths, *needed.executables) if path not in needed.device_nodes]
 
 
@@ -209,31 +223,34 @@ async def _cluster(gathering: Gathering, settings: Settings) -> None:
 
 
 async def gather_cluster(gathering: Gathering, cluster: Cluster, node: str) -> None:
-    """The cluster's part: objects that have to do with the node, and the logs of their pods."""
+    """The cluster's part: its objects, and the logs of GPU pods and of our own as soon as those are known."""
 
-    async def object_of(path: str, keep: Callable[[Mapping[str, Any]], Any]) -> str:
-        return json.dumps(keep(await cluster.fetch(path) or {}), indent=1)
+    async def whole(path: str) -> str:
+        return json.dumps(await cluster.fetch(path) or {})
 
-    def listed(found: Mapping[str, Any]) -> Any:  # noqa: ANN401 (JSON)
-        return {"items": found.get("items") or []}
-
-    await asyncio.gather(
-        gathering.put("cluster/node.json", object_of(f"/api/v1/nodes/{node}", lambda found: found)),
-        *(gathering.put(f"cluster/{name}.json", object_of(path, listed)) for name, path in COLLECTIONS.items()),
-    )
-    view = View(gathering.bundle())
-    try:
-        pods = gpu_pods(view)
-        ours = [pod for pod in view.bundle.json("cluster/pods.json")["items"] if _ours(pod)]
-    except TalosGpuError:
-        return
-    names = {(pod["metadata"]["namespace"], pod["metadata"]["name"]) for pod in (*pods, *ours)}
-    await asyncio.gather(
-        *(
-            gathering.put(f"cluster/logs/{namespace}_{name}.txt", cluster.log(namespace, name, _LOG_LINES))
-            for namespace, name in sorted(names)
+    async def pods_and_logs() -> None:
+        await gathering.put("cluster/pods.json", whole(COLLECTIONS["pods"]))
+        await asyncio.gather(
+            *(
+                gathering.put(f"cluster/logs/{namespace}_{name}.txt", cluster.log(namespace, name, _LOG_LINES))
+                for namespace, name in sorted(_logged(gathering))
+            )
         )
+
+    await asyncio.gather(
+        pods_and_logs(),
+        gathering.put("cluster/node.json", whole(f"/api/v1/nodes/{node}")),
+        *(gathering.put(f"cluster/{name}.json", whole(path)) for name, path in COLLECTIONS.items() if name != "pods"),
     )
+
+
+def _logged(gathering: Gathering) -> Iterable[tuple[str, str]]:
+    """Pods whose logs tell something: those with the GPU, and our own."""
+    if "cluster/pods.json" not in gathering.texts:
+        return set()
+    view = View(gathering.bundle())
+    pods = [*gpu_pods(view), *(pod for pod in items(view, "pods") if _ours(pod))]
+    return {(pod["metadata"]["namespace"], pod["metadata"]["name"]) for pod in pods}
 
 
 def _ours(pod: Mapping[str, Any]) -> bool:

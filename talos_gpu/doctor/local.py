@@ -27,6 +27,8 @@ _SPEC_FOLDERS = ("/etc/cdi", "/var/run/cdi")
 _BINARIES = "/usr/bin"
 _VERSION = re.compile(r"version (\d+\.\d+\.\d+)")
 _SECONDS = 10
+_TALOS_WITH = {1: "v1.7.0\n", 2: "v1.12.0\n"}
+"""A Talos release by the major of its containerd: its sections, folders and defaults are what the checks ask for."""
 _REGENERATE = "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml, then restart the containers"
 REMEDIES: Mapping[str, str] = {
     "module-not-loaded": "sudo modprobe nvidia nvidia_uvm; dmesg | grep -iE 'nvidia|nvrm' tells why not",
@@ -88,15 +90,21 @@ def gather_local(root: Path = Path("/")) -> Bundle:
                 for named in sorted(_folders_of(texts.get(host(f"{specs}/{name}"), ""))):
                     if listing(named) not in texts:
                         folder(named)
-    toolkit = None
+    toolkit, said = None, None
     if root == Path("/"):
-        toolkit, log = _toolkit(), _said("dmesg")
+        toolkit, log, said = _toolkit(), _said("dmesg"), _said("containerd", "--version")
         if log is not None:
             texts["talos/dmesg.txt"] = log
     texts["talos/extensions.json"] = json.dumps({"nvidia-container-toolkit": f"local-v{toolkit}"} if toolkit else {})
-    # containerd 2.x's section and folders; without a release of Talos the newest containerd is assumed
-    texts["talos/version.txt"] = "v1.12.0\n"
+    texts["talos/version.txt"] = _TALOS_WITH[_containerd(said, texts.get(host("/etc/cri/conf.d/cri.toml"), ""))]
     return Bundle(texts, unread)
+
+
+def _containerd(said: str | None, config: str) -> int:
+    """containerd's major: what it says, else what its configuration's format says (2 is 1.x's, 3 is 2.x's)."""
+    if found := re.search(r"\bv?([12])\.\d+\.\d+", said or ""):
+        return int(found[1])
+    return 1 if re.search(r"^\s*version\s*=\s*2\b", config, re.MULTILINE) else 2
 
 
 def _under(root: Path, path: str) -> Path:

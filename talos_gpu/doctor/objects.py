@@ -16,7 +16,7 @@ Object = Mapping[str, Any]
 
 def items(view: View, plural: str) -> Sequence[Object]:
     """All objects of a kind; raises Unread."""
-    found: Sequence[Object] = view.bundle.json(f"cluster/{plural}.json").get("items") or []
+    found: Sequence[Object] = view.json(f"cluster/{plural}.json").get("items") or []
     return found
 
 
@@ -80,6 +80,27 @@ def waiting(pod: Object) -> str:
                 words = [told.get("reason"), told.get("message")]
                 return ": ".join(str(word).strip() for word in words if word)
     return ""
+
+
+_PLURALS = {"ReplicaSet": "replicasets", "DaemonSet": "daemonsets", "Job": "jobs"}
+
+
+def lacks_pods(view: View, about: Object) -> bool:
+    """Whether an owner that an event is about is still there and has fewer pods than it wants; True if not known."""
+    plural = _PLURALS.get(str(about.get("kind")))
+    if plural is None or f"cluster/{plural}.json" not in view.bundle.texts:
+        return True
+    where = (about.get("namespace"), about.get("name"))
+    for thing in items(view, plural):
+        metadata, spec, status = thing.get("metadata") or {}, thing.get("spec") or {}, thing.get("status") or {}
+        if (metadata.get("namespace"), metadata.get("name")) != where:
+            continue
+        if plural == "jobs":
+            return not (status.get("active") or status.get("succeeded"))
+        have, want = ("replicas", spec) if plural == "replicasets" else ("currentNumberScheduled", status)
+        wanted = want.get("replicas" if plural == "replicasets" else "desiredNumberScheduled") or 0
+        return int(status.get(have) or 0) < int(wanted)
+    return False
 
 
 def ready(pod: Object) -> bool:

@@ -20,7 +20,10 @@ talos-gpu doctor --local                this machine: containerd and the NVIDIA 
 talos-gpu explain "ERROR TEXT"          what a text means; also from stdin, or `--pod NAMESPACE/NAME` for its events
 ```
 Exit codes: 0 nothing wrong, 1 something is, 2 it could not be told. Only roots count: what another finding explains is
-shown beneath it. A check whose evidence cannot be read says why; with role os:reader that is every file of the node.
+shown beneath it; docs/faults.md lists faults that were made and what was found. A check whose evidence cannot be read
+says why; with role os:reader that is every file of the node.
+
+The embedded lab's stack: `talos-gpu doctor lab --project ~/.local/state/talos-nvidia-lab/lab`; it has nothing wrong.
 
 For evidence gathered by hand, a folder with any of these is enough: CDI specs (`*.yaml`), containerd parts (`*.part`,
 `config.toml`), `dmesg*`, `kubectl get pods,events,nodes -A -o yaml` (or json), each in a file of its own.

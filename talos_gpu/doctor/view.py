@@ -6,15 +6,15 @@ import posixpath
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from talos_gpu.cdi import Spec, SpecFault, faults, parse
 from talos_gpu.doctor.bundle import META, Bundle, host, listing
 from talos_gpu.doctor.errors import Unread
 from talos_gpu.doctor.meta import Meta
+from talos_gpu.doctor.spec_file import SpecFile, canonical, loaded
+from talos_gpu.errors import TalosGpuError
 from talos_gpu.talos.parse import char_majors, driver_version, module_driver_version, toolkit_version
 from talos_gpu.talos.part import CDI_SPEC_DIRS
 from talos_gpu.talos.releases import CRI_SECTION_1, CRI_SECTION_2, ReleaseFacts, strategy_for
@@ -34,34 +34,6 @@ _MODE = re.compile(r"^(?P<octal>[0-7]{3,5})\s+(?P<name>\S+)$")
 _LS = re.compile(r"^(?P<type>[-a-z])(?P<rwx>[-rwxsStT]{9})\S*\s.*\s(?P<name>\S+)(?:\s->\s\S+)?$")
 
 
-@dataclass(frozen=True, slots=True)
-class SpecFile:
-    """A file in a CDI folder."""
-
-    path: str
-    text: str
-    spec: Spec | None
-    """None where containerd would not load it."""
-    faults: tuple[SpecFault, ...]
-
-    @property
-    def folder(self) -> str:
-        """Its folder, /run written as /var/run."""
-        return canonical(posixpath.dirname(self.path))
-
-    @property
-    def names(self) -> frozenset[str]:
-        """Qualified names of its devices: `nvidia.com/gpu=all`."""
-        return (
-            frozenset(f"{self.spec.kind}={device.name}" for device in self.spec.devices) if self.spec else frozenset()
-        )
-
-
-def canonical(folder: str) -> str:
-    """/run/cdi and /var/run/cdi are one folder on Talos."""
-    return "/var" + folder if folder.startswith("/run/") else folder
-
-
 def numbers(version: str) -> tuple[int, ...]:
     """A version to compare: `v1.17.8` -> (1, 17, 8)."""
     return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
@@ -73,6 +45,13 @@ class View:
     def __init__(self, bundle: Bundle, now: datetime | None = None) -> None:
         self.bundle = bundle
         self._now = now
+        self._parsed: dict[str, Any] = {}
+
+    def json(self, key: str) -> Any:  # noqa: ANN401 (JSON)
+        """The value of a JSON text, parsed once; raises Unread."""
+        if key not in self._parsed:
+            self._parsed[key] = self.bundle.json(key)
+        return self._parsed[key]
 
     @cached_property
     def meta(self) -> Meta:
@@ -109,7 +88,7 @@ class View:
     @cached_property
     def extensions(self) -> Mapping[str, str]:
         """Version by name."""
-        return {str(name): str(version) for name, version in self.bundle.json("talos/extensions.json").items()}
+        return {str(name): str(version) for name, version in self.json("talos/extensions.json").items()}
 
     @cached_property
     def toolkit(self) -> str | None:
@@ -165,7 +144,7 @@ class View:
     @cached_property
     def services(self) -> Mapping[str, Mapping[str, Any]]:
         """Talos's services by id: state, healthy, message."""
-        return {service["id"]: service for service in self.bundle.json("talos/services.json")}
+        return {service["id"]: service for service in self.json("talos/services.json")}
 
     def entries(self, folder: str) -> Mapping[str, int | None] | None:
         """Permissions by name of a folder's entries; None where the folder is not there."""
@@ -196,7 +175,7 @@ class View:
     @cached_property
     def specs(self) -> Sequence[SpecFile]:
         """Every file with a spec's name in the folders where specs may lie; raises Unread where none was looked at."""
-        looked = [folder for folder in SPEC_FOLDERS if self._looked(folder)]
+        looked = [folder for folder in dict.fromkeys((*SPEC_FOLDERS, *self.spec_dirs)) if self._looked(folder)]
         if not looked:
             raise Unread(listing("/var/run/cdi"), "no folder of CDI specs was looked at")
         found: dict[str, SpecFile] = {}
@@ -205,9 +184,17 @@ class View:
                 if "/" in name or not name.endswith((".yaml", ".json")):
                     continue
                 path = f"{canonical(folder)}/{name}"
-                rules = tuple(faults(text))
-                found[path] = SpecFile(path, text, None if rules else parse(text), rules)
+                found[path] = SpecFile(path, text, *loaded(text))
+            self._all_read(folder)
         return list(found.values())
+
+    def _all_read(self, folder: str) -> None:
+        """Raises Unread where a spec is listed and could not be read: nothing can be said of what is in force then."""
+        for line in self.bundle.texts.get(listing(folder), "").splitlines():
+            key = host(f"{folder}/{line.split()[-1]}")
+            reason = self.bundle.unread.get(key, "")
+            if key.endswith((".yaml", ".json")) and key not in self.bundle.texts and reason:
+                raise Unread(key, reason)
 
     def _looked(self, folder: str) -> bool:
         keys = (listing(folder), host(folder))
@@ -220,13 +207,13 @@ class View:
         """Where containerd looks, the last one wins."""
         try:
             configured = self.cri.get("cdi_spec_dirs")
-        except Unread:
+        except TalosGpuError:
             configured = None
         if isinstance(configured, list) and configured:
             return [canonical(str(folder)) for folder in configured]
         try:
             default = self.release.cdi_spec_dirs_default
-        except Unread:
+        except TalosGpuError:
             default = CDI_SPEC_DIRS
         return [canonical(folder) for folder in default]
 
@@ -257,7 +244,14 @@ class View:
 
     @cached_property
     def cri(self) -> Mapping[str, Any]:
-        """containerd's CRI runtime section, merged; raises Unread where no configuration could be read."""
+        """containerd's CRI runtime section, merged; raises Unread where no configuration could be read.
+
+        The section that the node's containerd reads, where the release is known; both where it is not.
+        """
+        try:
+            names: tuple[str, ...] = (self.release.cri_section,)
+        except TalosGpuError:
+            names = (CRI_SECTION_1, CRI_SECTION_2)
         sections: dict[str, Any] = {}
         texts = [self.bundle.texts[host(MERGED)]] if host(MERGED) in self.bundle.texts else [*self.parts.values()]
         for text in texts:
@@ -265,7 +259,7 @@ class View:
                 plugins = tomllib.loads(text).get("plugins", {})
             except tomllib.TOMLDecodeError:
                 continue  # a check of its own
-            for name in (CRI_SECTION_1, CRI_SECTION_2):
+            for name in names:
                 _merge(sections, plugins.get(name, {}))
         return sections
 

@@ -85,7 +85,7 @@ ALL: Sequence[Words] = (
         H100,
     ),
     _words(
-        r"No CUDA capable devices found|cuDeviceGet\(.* failed -> CUDA_ERROR_INVALID_DEVICE",
+        r"No CUDA capable devices found|failed -> CUDA_ERROR_INVALID_DEVICE\b",
         "no-gpu",
         "The driver is there and counts no GPU: it is not on the bus, was given to a virtual machine, or is hidden by "
         "CUDA_VISIBLE_DEVICES.",

@@ -256,6 +256,7 @@ def healthy() -> Bundle:
                 )
             ]
         },
+        "cluster/replicasets.json": {"items": []},
         "cluster/runtimeclasses.json": {"items": [{"metadata": {"name": "nvidia-cdi"}, "handler": "nvidia-cdi"}]},
     }
     box = Box(Bundle({key: json.dumps(value) for key, value in objects.items()}))

@@ -18,7 +18,7 @@ from talos_gpu.doctor.errors import BundleInvalid
 from talos_gpu.doctor.local import gather_local, local_checks
 from talos_gpu.doctor.redact import HIDDEN, redacted
 from tests.doctor.bundles import INSTALLED, P2000, PART_TEXT, Box, broken, healthy
-from tests.doctor.faults import UNRESOLVABLE, create_fails
+from tests.doctor.fault import UNRESOLVABLE, create_fails
 
 ROOT = Path(__file__).parents[2]
 
@@ -121,7 +121,7 @@ def test_the_tree_as_a_person_reads_it() -> None:
 
     text = render.as_text(diagnose(broken(spec_gone)))
     assert text.startswith(
-        "talos05: 1 finding, 63 checks\n\nerror: spec-missing\n"
+        "talos05: 1 finding, 64 checks\n\nerror: spec-missing\n"
         "  evidence  no file in /etc/cdi, /var/run/cdi provides nvidia.com/gpu (no spec at all)\n"
     )
     assert "\n  explains pod-fails: pod media/tdarr-0: " in text
@@ -162,6 +162,24 @@ def test_a_machine_without_talos_is_examined(tmp_path: Path) -> None:
     assert local(tmp_path) == {"spec-missing"}
     (tmp_path / "proc/modules").write_text("")
     assert local(tmp_path) == {"module-not-loaded"}
+
+
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [
+        ("version = 3\n", set()),
+        ("version = 2\n", {"cdi-disabled"}),
+        ('version = 2\n[plugins."io.containerd.grpc.v1.cri"]\nenable_cdi = true\n', set()),
+        ('version = 3\n[plugins."io.containerd.cri.v1.runtime"]\nenable_cdi = false\n', {"cdi-disabled"}),
+    ],
+)
+def test_the_machine_s_containerd_decides_which_section_and_default_count(
+    tmp_path: Path, config: str, found: set[str]
+) -> None:
+    machine(tmp_path)
+    (tmp_path / "etc/containerd").mkdir()
+    (tmp_path / "etc/containerd/config.toml").write_text(config)
+    assert local(tmp_path) == found
 
 
 def test_the_command_diagnoses_a_folder_and_saves_another(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from talos_gpu.doctor.explain import explain
 from talos_gpu.doctor.known import ALL
-from tests.doctor.faults import BLINDED, MOUNT, NO_RUNTIME, NO_TOPIC, UNRESOLVABLE, WRAPPER
+from tests.doctor.fault import BLINDED, MOUNT, NO_RUNTIME, NO_TOPIC, UNRESOLVABLE, WRAPPER
+from tests.gpu.test_failures import FAILURES, Failure
 
 ROOT = Path(__file__).parents[2]
 TEXTS = {
@@ -37,6 +38,25 @@ TEXTS = {
     "nsenter: failed to execute sh: No such file or directory": ["no-host-shell"],
     "Failed to initialize NVML: Unknown Error": ["nvml-unknown"],
     "No devices found.": ["nvml-no-device"],
+    "R11 is invalid": ["legacy-blinded"],
+    "fork/exec /usr/local/bin/nvidia-cdi-hook.real: no such file or directory": ["hook-missing"],
+    "chroot: can't execute 'sh': No such file or directory": ["no-host-shell"],
+    "cuInit returned 999": ["cuinit-999"],
+    "init 250 result=11": ["glibc-cache"],
+    'create operation not allowed outside of /var: "/etc/x"': ["files-outside-var"],
+    "rpc error: code = PermissionDenied desc = no request forwarding": ["forwarding-refused"],
+    "resource EtcFileSpecs.files.talos.dev(files/cri/conf.d/20-customization.part@undefined) already exists": [
+        "files-twice"
+    ],
+    "NVRM: The NVIDIA Quadro P2000 GPU installed in this system is\nNVRM:  supported through the NVIDIA 580.xx Legacy "
+    "drivers.": ["driver-branch"],
+    # the installers', the original one's and ours
+    "ERROR: CDI spec not found at /var/cdi/nvidia.yaml": ["source-missing"],
+    "2026-11-27T15:38:32Z REFUSED: source /var/cdi/nvidia.yaml: missing": ["source-missing"],
+    "REFUSED: driver: the host has 535.288.01, the spec is for 535.247.01": ["driver-moved"],
+    "REFUSED: driver: not loaded (no version in /proc/driver/nvidia/version), the spec is for 535.247.01": [
+        "driver-unloaded"
+    ],
     # ffmpeg's own words, as the mock GPU makes it say them
     "[hevc_nvenc @ 0x5649f8bce980] Cannot load libcuda.so.1": ["libcuda-missing"],
     "[hevc_nvenc @ 0x55c11a7b2980] Cannot load libnvidia-encode.so.1\n[hevc_nvenc @ 0x55c11a7b2980] The minimum "
@@ -84,6 +104,13 @@ def test_every_known_text_has_a_name_of_its_own_cause_remedy_and_source() -> Non
         assert one.cause.endswith(".")
         assert one.remedy
         assert one.source
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.name)
+def test_every_failure_of_the_mock_gpu_is_explained_from_the_real_ffmpeg_s_words(failure: Failure) -> None:
+    """tests/gpu/test_failures.py has ffmpeg say these words."""
+    for words in (failure.words, failure.hwaccel_words):
+        assert explain("\n".join(words)) or not words, words
 
 
 def run(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from talos_gpu.doctor.bundle import load, save
+from talos_gpu.doctor.bundle import host, load, save
 from talos_gpu.doctor.checks import CHECKS
 from talos_gpu.doctor.diagnose import diagnose
 from talos_gpu.doctor.finding import Diagnosis, Severity
 from talos_gpu.doctor.page import troubleshooting
 from talos_gpu.doctor.redact import redacted
-from tests.doctor.bundles import broken, healthy
-from tests.doctor.faults import FAULTS, PAIRS, Fault, native
+from tests.doctor.bundles import Box, broken, healthy
+from tests.doctor.fault import Fault
+from tests.doctor.fault_table import LIVE, PAGE, saved_section
+from tests.doctor.faults import FAULTS, PAIRS
+from tests.doctor.workload_faults import native
 
-DOCS = Path(__file__).parents[2] / "docs"
 BY_NAME = {one.name: one for one in FAULTS}
 
 
@@ -36,6 +39,22 @@ def test_a_healthy_node_of_talos_1_13_has_no_finding() -> None:
         services.append({"id": "ext-nvidia-cdi-gen", "state": "Finished", "message": ""})
 
     assert diagnose(broken(native, finished)).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("harden", "legacy", "wanted"),
+    [(2, False, set()), (2, True, {"legacy-blinded"}), (1, True, set()), (0, True, set())],
+)
+def test_hardening_is_a_finding_only_where_legacy_injection_is_in_use(
+    harden: int, legacy: bool, wanted: set[str]
+) -> None:
+    def make(box: Box) -> None:
+        box.texts[host("/proc/sys/net/core/bpf_jit_harden")] = f"{harden}\n"
+        if legacy:
+            box.items("runtimeclasses").append({"metadata": {"name": "nvidia"}, "handler": "nvidia"})
+            box.worker["spec"]["runtimeClassName"] = "nvidia"
+
+    assert roots(diagnose(broken(make))) == wanted
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
@@ -88,45 +107,37 @@ def test_every_check_says_what_to_do_and_who_says_so() -> None:
 def table() -> str:
     """Faults against findings, with precision and recall over roots."""
     true = false = missed = 0
-    lines = [
-        "# Faults and findings",
-        "",
-        (
-            "Made by tests/doctor/test_faults.py (run it with `TALOS_GPU_WRITE_DOCS=1` to write it anew). Each fault "
-            "is "
-            "made in"
-        ),
-        "a healthy node's evidence (a bundle), with what else it brings about; roots are what counts.",
-        "",
-        "| Fault | Roots found | Explained by them |",
-        "| --- | --- | --- |",
-    ]
-    rows = [(fault.name, fault.bundle(), fault.roots) for fault in FAULTS]
+    made = [(fault.name, fault.bundle(), fault.roots) for fault in FAULTS]
     for one, other in PAIRS:
         pair = BY_NAME[one], BY_NAME[other]
-        rows.append((f"{one} + {other}", broken(*(f.make for f in pair)), pair[0].roots | pair[1].roots))
-    for name, bundle, wanted in rows:
+        made.append((f"{one} + {other}", broken(*(f.make for f in pair)), pair[0].roots | pair[1].roots))
+    rows = []
+    for name, bundle, wanted in made:
         diagnosis = diagnose(bundle)
         found = roots(diagnosis)
         true, false, missed = true + len(found & wanted), false + len(found - wanted), missed + len(wanted - found)
         beneath = dict.fromkeys(one.check for one in diagnosis.findings if one.explained_by)
-        lines.append(f"| {name} | {', '.join(sorted(found))} | {', '.join(beneath) or '-'} |")
-    lines += [
-        "",
-        (
-            f"{len(FAULTS)} faults and {len(PAIRS)} pairs; {len(CHECKS)} checks. "
-            f"Precision {true / (true + false):.3f}, recall {true / (true + missed):.3f}; a healthy node: "
-            f"{len(diagnose(healthy()).findings)} findings."
-        ),
-    ]
-    return "\n".join(lines) + "\n"
+        rows.append((name, ", ".join(sorted(found)), ", ".join(beneath) or "-"))
+    verdict = (
+        f"{len(FAULTS)} faults and {len(PAIRS)} pairs; {len(CHECKS)} checks. "
+        f"Precision {true / (true + false):.3f}, recall {true / (true + missed):.3f}; a healthy node: "
+        f"{len(diagnose(healthy()).findings)} findings."
+    )
+    return saved_section(rows, verdict)
 
 
-@pytest.mark.parametrize(("name", "make"), [("troubleshooting.md", troubleshooting), ("faults.md", table)])
-def test_the_documentation_is_what_the_program_says(name: str, make: object, request: pytest.FixtureRequest) -> None:
-    import os
+WRITE = bool(os.environ.get("TALOS_GPU_WRITE_DOCS"))
 
-    text = make()  # type: ignore[operator]
-    if os.environ.get("TALOS_GPU_WRITE_DOCS"):
-        (DOCS / name).write_text(text)
-    assert (DOCS / name).read_text() == text
+
+def test_the_page_on_troubleshooting_is_what_the_checks_say() -> None:
+    page = PAGE.with_name("troubleshooting.md")
+    if WRITE:
+        page.write_text(troubleshooting())
+    assert page.read_text() == troubleshooting()
+
+
+def test_the_table_of_faults_is_what_was_found() -> None:
+    text = table()
+    if WRITE:
+        PAGE.write_text(text + "".join(PAGE.read_text().partition(LIVE)[1:]))
+    assert PAGE.read_text().partition(LIVE)[0] == text

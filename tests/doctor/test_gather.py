@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import yaml
 
 from talos_gpu.doctor.bundle import Bundle, host
 from talos_gpu.doctor.diagnose import diagnose
-from talos_gpu.doctor.gather import COLLECTIONS, gather
+from talos_gpu.doctor.gather import COLLECTIONS, FILES, FOLDERS, SYSCTLS, USUAL_FILES, USUAL_FOLDERS, gather
 from talos_gpu.settings.stack_file import stack_settings
 from talos_gpu.talos.facts import EXTENSIONS, KERNEL_PARAMS, LOADED_MODULES
 from talos_gpu.talos.proto import machine_pb2
@@ -90,6 +90,8 @@ def surroundings(tmp_path: Path) -> Surroundings:
     return Surroundings(talos_node(healthy()), cluster_api(healthy()), tmp_path)
 
 
+TALOS_CALLS = 6 + len(FILES) + len(USUAL_FILES) + len(USUAL_FOLDERS) + len(FOLDERS) + len(SYSCTLS)
+"""Version, extensions, loaded and declared modules, services, dmesg; every file, folder and sysctl."""
 EXPECTED = {"certificate-expiring", "tdarr-server-unreachable", "image-unpinned"}
 """The fake's talosconfig lives an hour, the log says that the server is gone, the stack's images have tags."""
 
@@ -122,19 +124,27 @@ def test_without_talos_the_cluster_is_still_diagnosed_and_the_other_way_round(su
     assert "label-missing" in {one.check for one in diagnosis.not_run}
 
 
-def test_everything_is_asked_at_once(surroundings: Surroundings) -> None:
-    surroundings.talos.delay = surroundings.api.delay = 0.5
+async def _until(seen: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not seen():  # noqa: ASYNC110 (the fakes only count)
+            await asyncio.sleep(0.01)
 
-    async def timed() -> float:
-        loop = asyncio.get_running_loop()
+
+def test_everything_is_asked_before_anything_is_answered(surroundings: Surroundings) -> None:
+    surroundings.talos.delay = surroundings.api.delay = 60
+
+    async def asked() -> tuple[list[str], list[Any]]:
         async with surroundings.served() as path:
-            settings = stack_settings(path)
-            started = loop.time()
-            await gather("talos05", settings)
-            return loop.time() - started
+            gathering = asyncio.create_task(gather("talos05", stack_settings(path)))
+            await _until(lambda: len(surroundings.api.requests) > len(COLLECTIONS))
+            await _until(lambda: len(surroundings.talos.calls) >= TALOS_CALLS)
+            gathering.cancel()
+            await asyncio.gather(gathering, return_exceptions=True)
+        return surroundings.talos.calls, surroundings.api.requests
 
-    # two rounds: all that is known beforehand, then the logs of the pods that were found
-    assert asyncio.run(timed()) < 3 * 0.5
+    talos, cluster = asyncio.run(asked())
+    assert {"version", "read", "list", "services", "list_resources", "get"} <= set(talos)
+    assert len(cluster) == len(COLLECTIONS) + 1
 
 
 def test_the_command_looks_at_a_stack_and_saves_what_it_saw(surroundings: Surroundings) -> None:

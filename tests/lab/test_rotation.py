@@ -26,6 +26,11 @@ pytestmark = pytest.mark.lab
 
 def rotate_talosconfig(lab: Lab) -> None:
     """The same context with another administrator's certificate."""
+    write_private(lab.paths.talosconfig, talosconfig_valid(lab, timedelta(days=1)))
+
+
+def talosconfig_valid(lab: Lab, how_long: timedelta) -> str:
+    """The lab's talosconfig with a new administrator's certificate."""
     os_ca = yaml.safe_load((lab.paths.talos / "secrets.yaml").read_text())["certs"]["os"]
     authority = x509.load_pem_x509_certificate(base64.b64decode(os_ca["crt"]))
     der = re.sub(rb"-----[A-Z0-9 ]+-----|\s", b"", base64.b64decode(os_ca["key"]))
@@ -39,7 +44,7 @@ def rotate_talosconfig(lab: Lab) -> None:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_after(now + how_long)
         .sign(signer, None)
     )
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
@@ -47,7 +52,8 @@ def rotate_talosconfig(lab: Lab) -> None:
     context = config["contexts"][config["context"]]
     context["crt"] = base64.b64encode(certificate.public_bytes(Encoding.PEM)).decode()
     context["key"] = base64.b64encode(pem.replace(b"PRIVATE KEY", b"ED25519 PRIVATE KEY")).decode()
-    write_private(lab.paths.talosconfig, yaml.safe_dump(config))
+    text: str = yaml.safe_dump(config)
+    return text
 
 
 def rotate_kubeconfig(lab: Lab) -> None:

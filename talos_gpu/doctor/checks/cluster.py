@@ -15,6 +15,7 @@ from talos_gpu.doctor.objects import (
     gpu_pods,
     items,
     labels,
+    lacks_pods,
     name,
     of_app,
     tolerates,
@@ -28,7 +29,7 @@ _SEED_SPEC_KEEP = (("/var/cdi", ".keep"), ("/var/run/cdi", ".keep"))
 
 
 def _node(view: View) -> Object:
-    found: Object = view.bundle.json("cluster/node.json")
+    found: Object = view.json("cluster/node.json")
     return found
 
 
@@ -101,15 +102,14 @@ def _handler(view: View) -> Iterator[str]:
 
 
 def _pod_security(view: View) -> Iterator[str]:
-    seen: set[str] = set()
+    told: dict[str, str] = {}
     for event in items(view, "events"):
         message = str(event.get("message") or "")
-        if "violates PodSecurity" in message:
-            about = event.get("involvedObject") or {}
-            line = f"{about.get('kind')} {about.get('namespace')}/{about.get('name')}: {message[:200]}"
-            if line not in seen:
-                seen.add(line)
-                yield line
+        about = event.get("involvedObject") or {}
+        if "violates PodSecurity" in message and lacks_pods(view, about):
+            told[f"{about.get('kind')} {about.get('namespace')}/{about.get('name')}"] = message
+    for who, message in told.items():
+        yield f"{who}: {message[:200]}"
 
 
 def _seed_objects(view: View) -> Iterator[str | Found]:
@@ -139,7 +139,14 @@ CHECKS = (
         "kubectl get nodes; node.name in the stack must be the name that it shows",
         "Kubernetes, Nodes",
         _missing,
-        ("installer-unscheduled", "installer-failing", "generator-failed", *_SYMPTOMS),
+        (
+            "worker-missing",
+            "installer-missing",
+            "installer-unscheduled",
+            "installer-failing",
+            "generator-failed",
+            *_SYMPTOMS,
+        ),
     ),
     Check(
         "node-not-ready",

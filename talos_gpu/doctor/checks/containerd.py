@@ -9,7 +9,8 @@ from typing import Any
 from talos_gpu.doctor.bundle import host
 from talos_gpu.doctor.errors import Unread
 from talos_gpu.doctor.finding import Check, Severity
-from talos_gpu.doctor.view import MERGED, PART, SOURCE_FOLDER, View, canonical
+from talos_gpu.doctor.spec_file import canonical
+from talos_gpu.doctor.view import MERGED, PART, SOURCE_FOLDER, View
 from talos_gpu.talos.part import RUNTIME
 from talos_gpu.talos.releases import CRI_SECTION_1, CRI_SECTION_2
 
@@ -72,7 +73,9 @@ def _dirs(view: View) -> Iterator[str]:
 def _disabled(view: View) -> Iterator[str]:
     cri = view.cri
     default = view.release.cri_section == CRI_SECTION_2
-    if _method(view) in ("spec", "native") and not cri.get("enable_cdi", default):
+    # without a stack a spec in force says that CDI is wanted
+    wanted = _method(view) in ("spec", "native") if _method(view) else view.effective is not None
+    if wanted and not cri.get("enable_cdi", default):
         how = "is false" if "enable_cdi" in cri else "is not set, and this containerd's default is false"
         yield f"enable_cdi {how}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from talos_gpu.doctor.explain import explain
@@ -21,17 +22,24 @@ from talos_gpu.doctor.objects import (
 )
 from talos_gpu.doctor.view import View
 
+_PROBE = "Readiness probe failed: "
+_BEHIND = re.compile(r"not ready: (\S+) is not the installed spec \(([^)]*)\)")
+"""components/installer/install.sh: the spec in place is another than the one that it has installed last."""
+
 
 def _last_words(view: View, pod: Object) -> str:
-    """The last line of a pod's log, why it waits, or its last warning."""
-    log = view.bundle.texts.get(f"cluster/logs/{name(pod).replace('/', '_')}.txt", "")
-    lines = [line for line in log.strip().splitlines() if line.strip()]
+    """Why a pod waits, the last line of its log where that is an error, what its probe says, or that last line."""
     if waiting(pod):
         return waiting(pod)
-    if lines:
-        return lines[-1].strip()
+    log = view.bundle.texts.get(f"cluster/logs/{name(pod).replace('/', '_')}.txt", "")
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    if lines and re.search("REFUSED|ERROR", lines[-1]):
+        return lines[-1]
     events = [str(event.get("message")) for event in events_about(view, pod)]
-    return events[-1] if events else str((pod.get("status") or {}).get("phase"))
+    said = [message.removeprefix(_PROBE).strip() for message in events if message.startswith(_PROBE)]
+    if said and said[-1]:
+        return said[-1]
+    return lines[-1] if lines else (events or [str((pod.get("status") or {}).get("phase"))])[-1]
 
 
 def told(evidence: str, words: str) -> str | Found:
@@ -55,13 +63,24 @@ def _unscheduled(view: View) -> Iterator[str]:
             yield f"DaemonSet {name(thing)} wants 0 pods, and so counts as ready"
 
 
-def _failing(view: View) -> Iterator[str | Found]:
+def _not_ready(view: View) -> Iterator[tuple[Object, str]]:
     for pod in _installers(view):
         if not ready(pod):
-            words = _last_words(view, pod)
+            yield pod, _last_words(view, pod)
+
+
+def _failing(view: View) -> Iterator[str | Found]:
+    for pod, words in _not_ready(view):
+        if not _BEHIND.search(words):
             restarts = sum(status.get("restartCount", 0) for status in statuses(pod))
             again = f", {restarts} restarts" if restarts else ""
             yield told(f"pod {name(pod)} is not ready{again}: {words}", words)
+
+
+def _behind(view: View) -> Iterator[str]:
+    for pod, words in _not_ready(view):
+        if _BEHIND.search(words):
+            yield f"pod {name(pod)}: {words}"
 
 
 def _generator(view: View) -> Iterator[str | Found]:
@@ -112,5 +131,14 @@ CHECKS = (
         "docs/architecture.md",
         _failing,
         ("spec-missing", "pod-fails", "worker-not-ready"),
+    ),
+    Check(
+        "installer-behind",
+        Severity.WARNING,
+        "The spec in place is not the one that the installer has installed, and it has not put it back yet.",
+        "wait for some seconds; if it stays so: kubectl -n kube-system logs -l app=nvidia-cdi-init -c installer",
+        "components/installer/install.sh",
+        _behind,
+        ("pod-older-than-spec",),
     ),
 )

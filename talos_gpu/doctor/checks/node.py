@@ -228,7 +228,7 @@ CHECKS = (
         "take both extensions of one Talos release and branch into the schematic, upgrade, then pulumi up --refresh",
         "CUDA driver API, CUresult 803",
         _apart,
-        ("spec-stale", "spec-paths-missing", *_POD),
+        ("spec-stale", "spec-paths-missing", "spec-missing", *_POD),
     ),
     Check(
         "device-node-missing",
@@ -237,7 +237,7 @@ CHECKS = (
         "reboot the node; talosctl logs ext-nvidia-modprobe",
         "siderolabs/extensions, 15-nvidia-device.rules",
         _nodes_missing,
-        _POD,
+        ("spec-missing", *_POD),
     ),
     Check(
         "device-permissions",

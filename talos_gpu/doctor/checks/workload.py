@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from talos_gpu.doctor.checks.installer import told
 from talos_gpu.doctor.checks.spec import INSTALLED
@@ -31,7 +31,8 @@ _FFMPEG_NEEDS = {7: (570, 0), 6: (520, 56)}
 """ffmpegVersion -> least driver: HaveAGitGat/Tdarr#797 (6: 520.56.06), HandBrake#6599 (NVENC API 13: 570)."""
 _WORDS = ("Cannot load lib", "CUDA_ERROR_", "OpenEncodeSessionEx", "EncodePicture", "Driver/library version mismatch")
 _SERVER_IMAGE = "tdarr"
-_SHARED = ("/media", "/temp")
+_SERVER_S_OWN = ("/app", "/config", "/configs", "/dev", "/etc", "/var")
+"""Folders of the server's that no worker needs; whatever else it mounts holds media or work in progress."""
 
 
 def _without_runtime(view: View) -> Iterator[str]:
@@ -109,9 +110,12 @@ def _paths(view: View) -> Iterator[str]:
             continue
         have = _mounts(pod)
         for path in sorted(_mounts(servers[0])):
-            shared = path.startswith(_SHARED) or any(path.startswith(f"{folder}/") for folder in _SHARED)
-            if shared and path not in have:
+            if not _below(path, _SERVER_S_OWN) and not _below(path, have):
                 yield f"{name(servers[0])} has {path}, {name(pod)} has {', '.join(sorted(have)) or 'no volume'}"
+
+
+def _below(path: str, folders: Iterable[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
 def _is_server(pod: Object) -> bool:
@@ -143,7 +147,7 @@ def _not_ready(view: View) -> Iterator[str]:
     for pod in gpu_pods(view):
         running = (pod.get("status") or {}).get("phase") == "Running" and not waiting(pod)
         if running and not ready(pod):
-            yield f"pod {name(pod)} runs and is not ready: `nvidia-smi -L` in it finds no GPU"
+            yield f"pod {name(pod)} runs and its readiness probe fails"
 
 
 def _absent(view: View) -> Iterator[str]:
