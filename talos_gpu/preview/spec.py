@@ -43,9 +43,7 @@ def compared(said: Said, settings: Settings) -> SpecDiff:
     if was is None or was == will:
         return SpecDiff(known="unknown", note=_UNKNOWN)
     before = cdi.parse(old)
-    return SpecDiff(
-        known="predicted", note=_PREDICTED, changes=_changes(cdi.diff_of(before, _with_hooks(before, will)))
-    )
+    return SpecDiff(known="predicted", note=_PREDICTED, changes=_changes(cdi.diff_of(before, with_hooks(before, will))))
 
 
 def drift(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
@@ -72,7 +70,7 @@ def _output(side: Mapping[str, Any], key: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _with_hooks(spec: cdi.Spec, strategy: cdi.Strategy) -> cdi.Spec:
+def with_hooks(spec: cdi.Spec, strategy: cdi.Strategy) -> cdi.Spec:
     """The spec with its NVIDIA hooks run as `strategy` has them."""
 
     def hook(found: cdi.Hook | None) -> cdi.Hook | None:

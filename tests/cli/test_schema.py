@@ -126,4 +126,4 @@ def test_the_command_prints_a_schema_and_refuses_a_name_that_is_none(
         assert ended.value.code == code
     said = capsys.readouterr()
     assert said.out == text_of("stack")
-    assert "there is no schema 'stacks'\n  remedy: did you mean stack" in said.err.replace("`", "")
+    assert said.err == "talos-gpu: there is no schema 'stacks'\n  remedy: did you mean 'stack'?\n"
