@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,16 +13,16 @@ from lab.engine import install
 from tests.engine.support import Project
 
 ROOT = Path(__file__).parents[2]
+SYNC = (".tools/bin/uv", "sync", "--locked", "--project", "policy")
+"""What installs the pack's environment."""
 
 
 @pytest.fixture(scope="session")
 def pack() -> Path:
     """The pack with its locked environment; nothing is done where it is installed already."""
     folder = ROOT / "policy"
-    uv = shutil.which("uv", path=f"{ROOT / '.tools/bin'}:/usr/bin")
-    assert uv is not None, "make env installs uv"
-    words = [uv, "sync", "--quiet", "--locked", "--project", str(folder), "--python", sys.executable]
-    subprocess.run(words, check=True, cwd=folder, env={"PATH": "/usr/bin:/bin", "HOME": str(Path.home())})
+    words = [*SYNC, "--quiet", "--python", sys.executable]
+    subprocess.run(words, check=True, cwd=ROOT, env={"PATH": "/usr/bin:/bin", "HOME": str(Path.home())})
     return folder
 
 

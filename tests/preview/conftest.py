@@ -32,8 +32,12 @@ class Reviewed:
 
     def talos_gpu(self, *words: str, code: int = 0) -> str:
         """Run the command; returns its standard output."""
+        return self.run(sys.executable, "-m", "talos_gpu", *words, code=code)
+
+    def run(self, *words: str, code: int = 0) -> str:
+        """Run a program; returns its standard output."""
         done = subprocess.run(
-            [sys.executable, "-m", "talos_gpu", *words],
+            words,
             cwd=self.folder,
             env=self.environment,
             capture_output=True,

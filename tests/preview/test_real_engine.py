@@ -10,6 +10,7 @@ import jsonschema  # type: ignore[import-untyped]
 from talos_gpu.cli.schema import text_of
 from tests.policy.conftest import pack as pack  # noqa: PLC0414 - a fixture
 from tests.preview.conftest import Reviewed
+from tests.workflows.steps import pulumi, talos_gpu
 
 SECRETS = ("canary-machine-token", "canary-cluster-id", "PRIVATE KEY")
 
@@ -36,7 +37,9 @@ def test_a_first_preview_with_policies_needs_neither_node_nor_cluster(reviewed: 
 
 
 def test_the_hash_is_that_of_the_rollouts_plan(reviewed: Reviewed) -> None:
-    said = reviewed.talos_gpu("preview", "--no-policy")
+    reviewed.talos_gpu(*talos_gpu("preview"))
+    said = (reviewed.folder / "preview.md").read_text()
+    (reviewed.folder / "preview.md").unlink()
     planned = json.loads(reviewed.talos_gpu("rollout", "plan", "--json"))
     assert f"Hash `{planned['hash']}`" in said
     assert f"talos-gpu rollout approve {planned['hash'][:12]}" in said
@@ -54,6 +57,16 @@ def test_a_stack_with_faults_is_told_and_ends_with_1(reviewed: Reviewed) -> None
     assert "**1 stack cannot be updated as it is:**" in said
     assert "| talos05 | - | - | - | - | unknown | unknown | unknown | **cannot be previewed** |" in said
     assert "1.13" in said.partition("## talos05")[2]
+
+
+def test_the_drift_workflows_commands_run(reviewed: Reviewed) -> None:
+    words = ["talos05" if word == "$stack" else word for word in pulumi("drift")]
+    assert "talos05" in words
+    reviewed.run("pulumi", *words)
+    reviewed.talos_gpu(*talos_gpu("drift"))
+    said = (reviewed.folder / "drift.md").read_text()
+    (reviewed.folder / "drift.md").unlink()
+    assert "- **Nodes and cluster, refreshed**: drift." in said
 
 
 def test_an_unknown_stack_is_refused(reviewed: Reviewed) -> None:
