@@ -70,8 +70,12 @@ class Reviewed:
 
 @pytest.fixture(scope="session")
 def reviewed(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Reviewed:
-    """Neither node nor cluster is there: the kubeconfig names a closed port, the address is of TEST-NET-1."""
-    root = tmp_path_factory.mktemp("reviewed")
+    """Laid out once; neither node nor cluster is there."""
+    return lay_out(tmp_path_factory.mktemp("reviewed"), binaries)
+
+
+def lay_out(root: Path, binaries: Path) -> Reviewed:
+    """The project below `root`: the kubeconfig names a closed port, the address is of TEST-NET-1."""
     engine = install.install(root / "home", binaries, Path(sys.executable), "standin")
     folder = root / "project"
     folder.mkdir()
