@@ -75,7 +75,7 @@ def test_permissions_are_the_least(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_fork_gets_no_secret(name: str) -> None:
-    triggers: Any = workflow(name)[True]  # type: ignore[call-overload]
+    triggers: Any = workflow(name)[True]  # type: ignore[index]
     assert "pull_request_target" not in triggers
     if "pull_request" not in triggers:
         return
