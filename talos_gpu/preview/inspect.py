@@ -16,15 +16,13 @@ from talos_gpu.preview.events import Said, Step, read
 from talos_gpu.preview.model import ConfigDiff, Drift, Reboot, SpecDiff, StackPreview
 from talos_gpu.rollout.errors import PulumiFailed
 from talos_gpu.rollout.inspect_stack import reboot_of
-from talos_gpu.rollout.model import CheckName
 from talos_gpu.rollout.plan import Change, StackPlan
-from talos_gpu.rollout.preflight import preflight
 from talos_gpu.rollout.pulumi_cli import Pulumi, cause, last_words, read_events
 from talos_gpu.rollout.versions import file_digest, state_digest
 from talos_gpu.settings import Settings
+from talos_gpu.settings.stack_file import stack_settings
+from talos_gpu.talos.releases import Method, strategy_for
 
-CHECKS: tuple[CheckName, ...] = ("release",)
-"""Of the preflight's checks those that need no node."""
 _NOT_PREVIEWED = "not previewed"
 
 
@@ -41,7 +39,7 @@ class Inspect:
 
     def __call__(self, stack: str, cluster: str) -> StackPlan:
         """As `talos_gpu.rollout.planner.Inspector`."""
-        settings, faults = preflight(self.pulumi.stack_file(stack), CHECKS)
+        settings, faults = _settings(self.pulumi.stack_file(stack))
         state, told, said = "", list[Change](), Said()
         with ThreadPoolExecutor(1) as beside:
             exported = beside.submit(self.pulumi.state, stack)
@@ -113,6 +111,17 @@ class Inspect:
             raise PulumiFailed(f"stack export --show-secrets --stack {stack}", last_words(done.stderr))
         deployment: Mapping[str, Any] = json.loads(done.stdout).get("deployment") or {}
         return deployment
+
+
+def _settings(path: Path) -> tuple[Settings | None, list[str]]:
+    """The settings in a stack file, None if they cannot be read, and every fault that is seen without the node."""
+    try:
+        settings = stack_settings(path)
+        release = strategy_for(settings.node.talos, treat_as=settings.node.treat_as)
+        release.require(Method(settings.cdi.method))
+    except TalosGpuError as error:
+        return None, [error.message]
+    return settings, []
 
 
 def _unpreviewed(stack: str, faults: Sequence[str]) -> StackPreview:

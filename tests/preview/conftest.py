@@ -100,7 +100,7 @@ def lay_out(root: Path, binaries: Path) -> Reviewed:
     }
     made = Reviewed(folder, environment)
     made.configure(node={"name": "talos05", "address": "192.0.2.5"})
-    (folder / "rollout.yaml").write_text("fleet: home\nstacks: [{name: talos05}]\npreflight: [release]\n")
+    (folder / "rollout.yaml").write_text("fleet: home\nstacks: [{name: talos05}]\npreflight: [credentials]\n")
     words = [str(engine.pulumi), "stack", "init", "talos05", "--no-select"]
     subprocess.run(words, cwd=folder, env=environment, check=True, capture_output=True)
     made.git("init", "--quiet")
