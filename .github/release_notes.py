@@ -1,4 +1,4 @@
-"""Print a version's section of CHANGELOG.md, for its release: `python packaging/release_notes.py 0.1.0`.
+"""Print a version's section of CHANGELOG.md, for its release: `python .github/release_notes.py 0.1.0`.
 
 Refuses a version that is not the wheel's, or that the changelog does not have.
 """
@@ -10,8 +10,8 @@ import sys
 import tomllib
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-CHANGELOG = HERE.parent / "CHANGELOG.md"
+ROOT = Path(__file__).resolve().parents[1]
+CHANGELOG = ROOT / "CHANGELOG.md"
 
 
 def section(changelog: str, version: str) -> str:
@@ -23,18 +23,18 @@ def section(changelog: str, version: str) -> str:
 
 
 def wheel_version() -> str:
-    """The version in packaging/pyproject.toml."""
-    project = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    """The version in pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return str(project["version"])
 
 
 def main(words: list[str]) -> int:
     """Print the section of the one version named; 2 with the reason if it cannot be released."""
     if len(words) != 1:
-        print("usage: python packaging/release_notes.py VERSION", file=sys.stderr)
+        print("usage: python .github/release_notes.py VERSION", file=sys.stderr)
         return 2
     if words[0] != wheel_version():
-        print(f"{words[0]} is tagged, and packaging/pyproject.toml says {wheel_version()}", file=sys.stderr)
+        print(f"{words[0]} is tagged, and pyproject.toml says {wheel_version()}", file=sys.stderr)
         return 2
     try:
         print(section(CHANGELOG.read_text(encoding="utf-8"), words[0]), end="")
