@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 import yaml
-from rich.console import Console
-from rich.markdown import Markdown
 
 from talos_gpu.errors import UsageError
 from talos_gpu.preview.make import make
@@ -64,11 +62,18 @@ def preview(
     if output is not None:
         replace(output.resolve(), text)
     elif sys.stdout.isatty() and not as_json:
-        Console().print(Markdown(text))
+        _show(text)
     else:
         typer.echo(text, nl=False)
     if any(made.blocked):
         raise typer.Exit(_BLOCKED)
+
+
+def _show(text: str) -> None:
+    from rich.console import Console  # noqa: PLC0415 - for terminals alone
+    from rich.markdown import Markdown  # noqa: PLC0415
+
+    Console().print(Markdown(text))
 
 
 def _pack(project: Path, named: Path | None) -> Path | None:

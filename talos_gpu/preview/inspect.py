@@ -40,19 +40,19 @@ class Inspect:
     def __call__(self, stack: str, cluster: str) -> StackPlan:
         """As `talos_gpu.rollout.planner.Inspector`."""
         settings, faults = _settings(self.pulumi.stack_file(stack))
-        state, told, said = "", list[Change](), Said()
+        told, said, deployment = list[Change](), Said(), dict[str, Any]()
         with ThreadPoolExecutor(1) as beside:
             exported = beside.submit(self.pulumi.state, stack)
             try:
                 if settings is not None and not faults:
                     told, said = self._preview(stack)
-                state = state_digest(exported.result())
+                deployment = dict(exported.result())
             except TalosGpuError as error:
                 faults.append(error.message)
         shown = _unpreviewed(stack, faults)
         if settings is not None and not faults:
             try:
-                shown = self._shown(stack, settings, said)
+                shown = self._shown(stack, settings, said, deployment)
             except (TalosGpuError, OSError) as error:
                 shown = _unpreviewed(stack, [getattr(error, "message", str(error))])
         self.found[stack] = shown
@@ -60,7 +60,7 @@ class Inspect:
             name=stack,
             cluster=cluster,
             config=file_digest(self.pulumi.stack_file(stack)),
-            state=state,
+            state=state_digest(deployment) if deployment else "",
             release=settings.node.release if settings else "",
             reboot=reboot_of(told, settings),
             changes=tuple(told),
@@ -77,11 +77,11 @@ class Inspect:
             raise PulumiFailed(f"preview --stack {stack}", cause(told, log))
         return told.changes, said
 
-    def _shown(self, stack: str, settings: Settings, said: Said) -> StackPreview:
+    def _shown(self, stack: str, settings: Settings, said: Said, deployment: Mapping[str, Any]) -> StackPreview:
         config, reboot = ConfigDiff(known="same"), Reboot(verdict="no")
         if said.step("ConfigurationApply") is not None:
             base, new = machine.rendered(settings, self.pulumi.project)
-            old = machine.applied(self._revealed(stack))
+            old = machine.applied(self._revealed(stack)) if machine.has_applied(deployment) else None
             config, reboot = machine.compared(old, base, new), machine.reboot(settings, old, base, new)
         return StackPreview(
             name=stack,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,23 @@ _AGAIN = "the same config is applied again to mend drift; the node decides durin
 
 def applied(deployment: Mapping[str, Any]) -> str | None:
     """The machine config that was applied last, from a state exported with its secrets; None if there is none."""
+    for resource in _applies(deployment):
+        value = (resource.get("inputs") or {}).get("machineConfigurationInput")
+        if isinstance(value, dict) and SECRET in value:
+            value = json.loads(value["plaintext"])
+        return value if isinstance(value, str) else None
+    return None
+
+
+def has_applied(deployment: Mapping[str, Any]) -> bool:
+    """Whether a state, exported with or without its secrets, has an applied machine config."""
+    return any(True for _ in _applies(deployment))
+
+
+def _applies(deployment: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for resource in deployment.get("resources") or ():
         if resource.get("type") == APPLY and not resource.get("delete"):
-            value = (resource.get("inputs") or {}).get("machineConfigurationInput")
-            if isinstance(value, dict) and SECRET in value:
-                value = json.loads(value["plaintext"])
-            return value if isinstance(value, str) else None
-    return None
+            yield resource
 
 
 def rendered(settings: Settings, project: Path) -> tuple[str, str]:
