@@ -91,14 +91,19 @@ def program(resources: dict[str, Resource], *, release: str, default_runtime: bo
     """A program that declares these resources after its MachineState, as ours does."""
     return f"""
 import pulumi
-from pulumi.dynamic import Resource, ResourceProvider
+from pulumi.dynamic import CreateResult, Resource, ResourceProvider
+
+
+class Provider(ResourceProvider):
+    def create(self, props):
+        return CreateResult("state", props)
 
 
 class MachineState(Resource, module="talos", name="MachineState"):
     pass
 
 
-state = MachineState(ResourceProvider(), "state", {{"release": {release!r}, "default_runtime": {default_runtime}}})
+state = MachineState(Provider(), "state", {{"release": {release!r}, "default_runtime": {default_runtime}}})
 for name, (kind, props) in {copy.deepcopy(resources)!r}.items():
     options = pulumi.ResourceOptions(version="4.34.2", protect={protect}, depends_on=[state])
     pulumi.CustomResource(kind, name, props, options)

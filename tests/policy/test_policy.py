@@ -64,6 +64,17 @@ def test_release_and_consent_decide(project: Project, pack: Path) -> None:
     }
 
 
+def test_an_update_is_refused_before_the_object_is_made(project: Project, pack: Path) -> None:
+    broken = {"spec": BROKEN["hook-paths"]["spec"]}
+    project.write(program(broken, release="v1.11.1", default_runtime=False, protect=False))
+    done = project.up("--policy-pack", str(pack), "--non-interactive")
+    assert done.status != 0
+    assert "which the wrapper of Talos v1.11.1 refuses" in done.out
+    made = {resource["type"].rpartition(":")[2] for resource in project.resources()}
+    assert "MachineState" in made
+    assert "ConfigMap" not in made
+
+
 def test_every_policy_has_a_program_that_breaks_it() -> None:
     said = (ROOT / "policy/__main__.py").read_text()
     assert sorted(re.findall(r'_policy\(\s*"([a-z-]+)"', said)) == sorted(BROKEN)
