@@ -17,7 +17,7 @@ def metadata(op: str, kind: str, name: str, **more: Any) -> dict[str, Any]:
 
 def test_each_resource_once_components_and_providers_left_out(tmp_path: Path) -> None:
     job = "kubernetes:batch/v1:Job"
-    component = {"inputs": {}, "outputs": {}}
+    component: dict[str, Any] = {"inputs": {}, "outputs": {}}
     given = [
         metadata("create", "talos-nvidia-cdi:components:GpuNode", "a", old=component, new=component),
         metadata("update", "pulumi:providers:kubernetes", "p"),
