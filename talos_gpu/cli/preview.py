@@ -83,10 +83,11 @@ def _pack(project: Path, named: Path | None) -> Path | None:
             raise UsageError(f"{named} is no policy pack: it has no PulumiPolicy.yaml", remedy="name its folder")
         return None
     if not (pack / ".venv").is_dir():
-        raise UsageError(
-            f"the environment of the policy pack {pack} is not installed",
-            remedy=f"uv sync --locked --project {pack}; or say --no-policy",
-        )
+        remedy = f"uv sync --locked --project {pack}"
+        if named is not None:
+            raise UsageError(f"the environment of the policy pack {pack} is not installed", remedy=remedy)
+        typer.echo(f"no policy pack is run: the environment of {pack} is not installed ({remedy})", err=True)
+        return None
     return pack
 
 
