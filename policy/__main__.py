@@ -68,7 +68,7 @@ def _policy(
 ) -> ResourceValidationPolicy:
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         for message in check(_resource(args), args):
-            report(message)
+            report(message, None)
 
     schema = PolicyConfigSchema(properties={config: _NAMES}) if config else None
     return ResourceValidationPolicy(name, description, validate, enforcement_level=level, config_schema=schema)

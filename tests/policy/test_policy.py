@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,13 @@ def test_an_update_is_refused_before_the_object_is_made(project: Project, pack: 
 def test_every_policy_has_a_program_that_breaks_it() -> None:
     said = (ROOT / "policy/__main__.py").read_text()
     assert sorted(re.findall(r'_policy\(\s*"([a-z-]+)"', said)) == sorted(BROKEN)
+
+
+def test_the_pack_is_strictly_typed(pack: Path) -> None:
+    words = [sys.executable, "-m", "mypy", "--config-file=", "--strict", "--python-executable", ".venv/bin/python"]
+    files = [path.name for path in sorted(pack.glob("*.py"))]
+    done = subprocess.run([*words, *files], cwd=pack, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_only_images_of_stack_files_are_known_to_lack_a_digest() -> None:
