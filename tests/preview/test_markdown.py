@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from talos_gpu.preview.markdown import LIMIT, SMALLEST, markdown
@@ -91,7 +91,7 @@ def test_a_stack_that_cannot_be_previewed_comes_first_with_its_reason() -> None:
 
 
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=60), st.integers(SMALLEST, LIMIT))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_comment_is_below_its_size_and_counts_every_stack(sizes: list[int], limit: int) -> None:
     said = markdown(preview(*(busy(f"node-{index:03}", size) for index, size in enumerate(sizes))), limit)
     assert len(said.encode()) <= limit
