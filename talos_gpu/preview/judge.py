@@ -33,7 +33,7 @@ def shown(pulumi: Pulumi, stack: str, settings: Settings, said: Said, deployment
         restarts=tuple(_restarts(said.steps)),
         spec=spec.compared(said, settings),
         machine_config=config,
-        drift=tuple(map(_drift, said.refreshed)),
+        drift=tuple(map(drift_of, said.refreshed)),
         policy=tuple(said.policy),
         warnings=tuple(dict.fromkeys(said.warnings)),
     )
@@ -69,12 +69,11 @@ def _restarts(steps: Sequence[Step]) -> list[str]:
     return found
 
 
-def _drift(step: Step) -> Drift:
+def drift_of(step: Step) -> Drift:
     old, new = step.old.get("outputs") or {}, step.new.get("outputs") or {}
     said = new.get("drift")
-    sentences = [str(item) for item in said] if isinstance(said, list) else []
-    if step.kind == "Spec":
-        sentences += spec.drift(old, new)
+    lines = [line for part in said.values() for line in part] if isinstance(said, dict) else said
+    sentences = list(dict.fromkeys(map(str, lines))) if isinstance(lines, list) else []
     if not sentences:
         paths = step.paths or sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
         sentences = ["it is gone"] if not new else [f"{path} differs" for path in paths]

@@ -46,13 +46,6 @@ def compared(said: Said, settings: Settings) -> SpecDiff:
     return SpecDiff(known="predicted", note=_PREDICTED, changes=_changes(cdi.diff_of(before, with_hooks(before, will))))
 
 
-def drift(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
-    """How the spec on the node differs from the state's: outputs of CdiSpec before and after a refresh."""
-    if old.get("text") == new.get("text") or not old.get("text") or not new.get("text"):
-        return ()
-    return tuple(line for line in cdi.render(cdi.diff(old["text"], new["text"])).splitlines() if line)
-
-
 def _changes(changes: Sequence[cdi.Change]) -> tuple[SpecChange, ...]:
     return tuple(
         SpecChange(change=change.kind.value, path=change.path, old=change.old, new=change.new, count=change.count)

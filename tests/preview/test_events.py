@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from talos_gpu.preview.events import read
+from talos_gpu.preview.judge import drift_of
 from talos_gpu.preview.make import STAND_IN, stand_ins
 
 
@@ -65,6 +66,23 @@ def test_policies_warnings_and_drift(tmp_path: Path) -> None:
     ]
     assert said.warnings == ["x" * 400 + "... (500 characters)"]
     assert read(tmp_path / "none").steps == []
+
+
+def test_drift_is_told_in_the_providers_own_words(tmp_path: Path) -> None:
+    source = metadata("refresh", "pulumi-python:dynamic/talos:MachineState", "state")
+    source["new"] = {"custom": True, "outputs": {"drift": ["a label is gone"]}}
+    spec = metadata("refresh", "pulumi-python:dynamic/cdi:Spec", "spec")
+    spec["new"] = {"custom": True, "outputs": {"drift": {"drift_edited": ["head:", "~ hook"], "drift_hook": ["head:"]}}}
+    other = metadata("refresh", "kubernetes:apps/v1:Deployment", "worker", detailedDiff={"spec.replicas": {}})
+    other["new"] = {"custom": True, "outputs": {"spec": {"replicas": 2}}}
+    log = tmp_path / "events"
+    events = ({"resOutputsEvent": {"metadata": item}} for item in (source, spec, other))
+    log.write_text("".join(json.dumps(event) + "\n" for event in events))
+    assert [(found.name, found.found) for found in map(drift_of, read(log).refreshed)] == [
+        ("state", ("a label is gone",)),
+        ("spec", ("head:", "~ hook")),
+        ("worker", ("spec.replicas differs",)),
+    ]
 
 
 def test_stand_ins_are_found_by_their_mark(tmp_path: Path) -> None:
