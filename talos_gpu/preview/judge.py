@@ -70,6 +70,7 @@ def _restarts(steps: Sequence[Step]) -> list[str]:
 
 
 def drift_of(step: Step) -> Drift:
+    """What a refresh found of one resource: in its provider's sentences where it has any, else by path."""
     old, new = step.old.get("outputs") or {}, step.new.get("outputs") or {}
     said = new.get("drift")
     lines = [line for part in said.values() for line in part] if isinstance(said, dict) else said
