@@ -11,8 +11,12 @@ from talos_gpu.errors import TalosGpuError
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "doctor": ("talos_gpu.cli.doctor", "why the GPU does not work: roots, evidence, remedies"),
     "explain": ("talos_gpu.cli.explain", "what an error text means, and what to do"),
+    "images": ("talos_gpu.cli.images", "the images of a stack: pin their tags to digests"),
     "machine": ("talos_gpu.cli.machine", "what a machine config lacks for the GPU, and what adding it costs"),
+    "preview": ("talos_gpu.cli.preview", "what an update would do, for a reviewer: Markdown or JSON"),
     "rollout": ("talos_gpu.cli.rollout", "roll a change out over many stacks, in waves that stop"),
+    "schema": ("talos_gpu.cli.schema", "JSON schemas of stack files, rollout.yaml and the reports, for editors"),
+    "stack": ("talos_gpu.cli.stack", "write a stack file for a node"),
     "verify": ("talos_gpu.cli.verify", "prove that the GPU encodes, decodes and computes"),
 }
 """Name -> (module with a typer app called `app`, the line that --help shows)."""

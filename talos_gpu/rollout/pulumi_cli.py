@@ -135,6 +135,7 @@ def read_events(path: Path) -> Told:
                 told.errors.append(str(event["diagnosticEvent"]["message"]).strip())
         elif "summaryEvent" in event:
             told.result = event["summaryEvent"].get("resourceChanges") or {}
+    told.changes.sort(key=lambda change: (change.name, change.type, change.op))  # the engine's order differs each time
     return told
 
 

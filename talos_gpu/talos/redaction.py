@@ -52,18 +52,21 @@ def _hidden(found: re.Match[str]) -> str:
     return found[0] if found[2].startswith(("(redacted", "{", "[")) else found[1] + REDACTED
 
 
-def redact_config(text: str) -> str:
+def redact_config(text: str, *, lengths: bool = False) -> str:
     """Return a machine config with every value hidden but those of the GPU's own fields, true, false and null.
 
     Keys stay, comments lose their text, and of the files only the containerd part's content is shown, its secrets by
-    `redact`. Raises MachineConfigInvalid if it cannot be read.
+    `redact`. With `lengths` a hidden value is shown as its length in characters.
+    Raises MachineConfigInvalid if it cannot be read.
     """
     spans: dict[int, tuple[int, str]] = {}
     for document in documents(text):
         written_out(document.root)  # refuses aliases without an end
-        for start, end, new in _spans(text, document.root, (document.kind,) if document.kind else (), show=False):
+        path = (document.kind,) if document.kind else ()
+        for start, end, new, hidden in _spans(text, document.root, path, show=False):
             if start not in spans or REDACTED in new:
-                spans[start] = (end, new)
+                known = lengths and hidden is not None
+                spans[start] = (end, new.replace(REDACTED, f"(redacted, {hidden} characters)") if known else new)
     done, pieces = 0, []
     for start, (end, new) in sorted(spans.items()):
         if start >= done:
@@ -72,8 +75,11 @@ def redact_config(text: str) -> str:
     return "".join([*pieces, _COMMENT.sub("# ...", text[done:])])
 
 
-def _spans(text: str, node: yaml.Node, path: tuple[str, ...], *, show: bool) -> Iterator[tuple[int, int, str]]:
-    """Yield (start, end, what is shown there) of every scalar."""
+_Span = tuple[int, int, str, int | None]
+
+
+def _spans(text: str, node: yaml.Node, path: tuple[str, ...], *, show: bool) -> Iterator[_Span]:
+    """Yield (start, end, what is shown there, length of the value that is hidden) of every scalar."""
     match node:
         case yaml.MappingNode():
             is_part = path == ("machine", "files") and entry_path(node) == PART_PATH
@@ -81,9 +87,9 @@ def _spans(text: str, node: yaml.Node, path: tuple[str, ...], *, show: bool) -> 
                 here = (*path, comparable_key(key))
                 plain = isinstance(key, yaml.ScalarNode)
                 start, end = key.start_mark.index, key.end_mark.index
-                yield start, end, text[start:end] if plain else REDACTED
+                yield start, end, text[start:end] if plain else REDACTED, None
                 if is_part and here[-1] == "content":
-                    yield _content(text, value)
+                    yield (*_content(text, value), None)
                 else:
                     shown = show or here in _SHOWN or path[:1] in _SHOWN_DOCUMENTS or here[-1] == "kind"
                     yield from _spans(text, value, here, show=shown)
@@ -93,9 +99,9 @@ def _spans(text: str, node: yaml.Node, path: tuple[str, ...], *, show: bool) -> 
         case yaml.ScalarNode():
             start, end = node.start_mark.index, node.end_mark.index
             if show or node.tag in _PLAIN_TAGS or not node.value:
-                yield start, end, text[start:end]
+                yield start, end, text[start:end], None
             else:
-                yield start, end, REDACTED + "\n" * text[start:end].endswith("\n")
+                yield start, end, REDACTED + "\n" * text[start:end].endswith("\n"), len(node.value)
         case _:
             raise TypeError(f"not a node: {type(node).__name__}")
 

@@ -1,0 +1,1 @@
+"""Image references: what registry answers for one, and to which digest its tag points."""

@@ -1,0 +1,1 @@
+"""What an update of stacks would do, told so that a reviewer can decide: made without node and cluster."""

@@ -1,0 +1,81 @@
+"""What an engine's words mean for a reviewer: reboot, restarts, differences, drift."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from talos_gpu.preview import machine, spec
+from talos_gpu.preview.events import Said, Step
+from talos_gpu.preview.model import ConfigDiff, Drift, Reboot, StackPreview
+from talos_gpu.rollout.errors import PulumiFailed
+from talos_gpu.rollout.inspect_stack import reboot_of as reboot_of  # noqa: PLC0414 - for inspect.py
+from talos_gpu.rollout.pulumi_cli import Pulumi, last_words
+from talos_gpu.settings import Settings
+
+
+def shown(pulumi: Pulumi, stack: str, settings: Settings, said: Said, deployment: Mapping[str, Any]) -> StackPreview:
+    """The preview of a stack. `deployment` is its state, secrets encrypted.
+
+    Raises TalosGpuError or OSError where the state's secrets or the base machine config cannot be read.
+    """
+    config, reboot = ConfigDiff(known="same"), Reboot(verdict="no")
+    if said.step("ConfigurationApply") is not None:
+        base, new = machine.rendered(settings, pulumi.project)
+        old = machine.applied(_revealed(pulumi, stack)) if machine.has_applied(deployment) else None
+        config, reboot = machine.compared(old, base, new), machine.reboot(settings, old, base, new)
+    return StackPreview(
+        name=stack,
+        changes=tuple(step.change for step in said.steps),
+        reboot=reboot,
+        restarts=tuple(_restarts(said.steps)),
+        spec=spec.compared(said, settings),
+        machine_config=config,
+        drift=tuple(map(drift_of, said.refreshed)),
+        policy=tuple(said.policy),
+        warnings=tuple(dict.fromkeys(said.warnings)),
+    )
+
+
+def _revealed(pulumi: Pulumi, stack: str) -> Mapping[str, Any]:
+    """The state with its secrets in clear; it stays in this process's memory."""
+    words = [pulumi.program, "stack", "export", "--show-secrets", "--stack", stack, "--non-interactive"]
+    done = subprocess.run(
+        words,
+        cwd=pulumi.project,
+        env=pulumi.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise PulumiFailed(f"stack export --show-secrets --stack {stack}", last_words(done.stderr))
+    deployment: Mapping[str, Any] = json.loads(done.stdout).get("deployment") or {}
+    return deployment
+
+
+def _restarts(steps: Sequence[Step]) -> list[str]:
+    """The Deployments whose pods start anew; what the installer's DaemonSet does is no workload's."""
+    found = []
+    for step in steps:
+        template = any(path.startswith(("spec.template", "spec.selector")) for path in step.paths)
+        if step.kind == "Deployment" and step.op != "create" and (step.op != "update" or template):
+            metadata = ((step.old or step.new).get("inputs") or {}).get("metadata") or {}
+            name = f"{metadata.get('namespace', 'default')}/{metadata.get('name', step.name)}"
+            found.append(name if step.op != "delete" else f"{name} (ends)")
+    return found
+
+
+def drift_of(step: Step) -> Drift:
+    """What a refresh found of one resource: in its provider's sentences where it has any, else by path."""
+    old, new = step.old.get("outputs") or {}, step.new.get("outputs") or {}
+    said = new.get("drift")
+    lines = [line for part in said.values() for line in part] if isinstance(said, dict) else said
+    sentences = list(dict.fromkeys(map(str, lines))) if isinstance(lines, list) else []
+    if not sentences:
+        paths = step.paths or sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        sentences = ["it is gone"] if not new else [f"{path} differs" for path in paths]
+    return Drift(type=step.type, name=step.name, found=tuple(sentences))

@@ -1,0 +1,1 @@
+"""A new stack file: from flags, from the node itself, from questions."""

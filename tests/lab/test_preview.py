@@ -1,0 +1,87 @@
+"""`talos-gpu preview` after the first update: config, reboot, CDI spec, and drift apart from the change."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.paths import PROJECT
+from talos_gpu.preview.markdown import MARKER
+from tests.lab.conftest import MainJob
+
+pytestmark = pytest.mark.lab
+
+
+def preview(job: MainJob, *words: str) -> str:
+    command = [sys.executable, "-m", "talos_gpu", "preview", job.stack.name, "--no-policy", *words]
+    where = ["--stack-files", str(job.stack.config.parent)]
+    done = subprocess.run(
+        [*command, *where],
+        cwd=PROJECT,
+        env=job.stack.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def secrets_of(base: Path) -> list[str]:
+    """What must not be shown: the machine's token and keys."""
+    lines = base.read_text().splitlines()
+    found = [line.split(":", 1)[1].strip() for line in lines if line.strip().startswith(("token:", "secret:", "crt:"))]
+    assert found
+    return found
+
+
+def test_a_change_is_told_with_its_reboot_and_its_specs_difference(job: MainJob) -> None:
+    """With the cluster off as far as the preview can see: its kubeconfig names a port that is closed."""
+    kubeconfig = job.stack.config.with_name("nowhere.kubeconfig")
+    text = job.lab.paths.kubeconfig.read_text()
+    server = next(line for line in text.splitlines() if "server:" in line)
+    kubeconfig.write_text(text.replace(server.split("server:")[1].strip(), "https://127.0.0.1:1"))
+    with job.configured(cdi={"runtime": "default", "hook": "nvidia-ctk"}, kubeconfig=str(kubeconfig)):
+        document: dict[str, Any] = json.loads(preview(job, "--json"))
+    [stack] = document["stacks"]
+    assert stack["reboot"]["verdict"] == "yes"
+    assert "machine.files: /etc/cri/conf.d/20-customization.part" in stack["reboot"]["reasons"][0]
+    assert stack["machine_config"]["known"] == "known"
+    assert '+                  default_runtime_name = "nvidia-cdi"' in stack["machine_config"]["diff"]
+    assert stack["spec"]["known"] == "predicted"
+    assert {"/usr/local/bin/nvidia-ctk"} == {
+        change["new"] for change in stack["spec"]["changes"] if change["path"].endswith(": path")
+    }
+    assert stack["restarts"] == [f"media/tdarr-node-gpu-{job.node.name}"]
+    assert stack["drift"] == []
+    said = json.dumps(document)
+    assert not any(secret in said for secret in secrets_of(job.lab.paths.talos / f"{job.node.name}.yaml"))
+
+
+def test_drift_is_told_apart_from_the_change(job: MainJob) -> None:
+    source = job.inside("/var/cdi/nvidia.yaml")
+    good = source.read_text()
+
+    def put(text: str) -> None:
+        fresh = source.with_suffix(".tmp")
+        fresh.write_text(text)
+        fresh.rename(source)
+
+    put(good.replace("535.247.01", "535.261.03"))
+    try:
+        said = preview(job, "--refresh")
+    finally:
+        put(good)
+    job.settle()
+    assert said.startswith(MARKER)
+    drift = said.partition("**Drift, found by the refresh; not part of this change**")[2].partition("\n**")[0]
+    assert "lab-1-cdi-source: /var/cdi/nvidia.yaml was made for driver 535.261.03, the node has 535.247.01" in drift
+    assert "lab-1-cdi-spec: ~ driver version: 535.247.01 -&gt; 535.261.03 in" in drift.replace("->", "-&gt;")
+    assert "**Reboot: no**." in said
+    assert job.quiet()

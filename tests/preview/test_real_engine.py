@@ -1,0 +1,73 @@
+"""`talos-gpu preview` of the project's own program on the real engine, with neither node nor cluster."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]
+
+from talos_gpu.cli.schema import text_of
+from tests.policy.conftest import pack as pack  # noqa: PLC0414 - a fixture
+from tests.preview.conftest import Reviewed
+from tests.workflows.steps import pulumi, talos_gpu
+
+SECRETS = ("canary-machine-token", "canary-cluster-id", "PRIVATE KEY")
+
+
+def test_a_first_preview_with_policies_needs_neither_node_nor_cluster(reviewed: Reviewed, pack: Path) -> None:
+    document = json.loads(reviewed.talos_gpu("preview", "talos05", "--json", "--policy-pack", str(pack)))
+    jsonschema.Draft202012Validator(json.loads(text_of("preview"))).validate(document)
+    [stack] = document["stacks"]
+    assert stack["faults"] == []
+    made = {change["type"].rpartition(":")[2]: change["op"] for change in stack["changes"]}
+    chain = ("MachineState", "ConfigurationApply", "MachineReady", "Source", "Job", "Spec", "ConfigMap", "DaemonSet")
+    assert {kind.rpartition("/")[2] for kind in made} >= {*chain, "Deployment", "RuntimeClass"}
+    assert set(made.values()) == {"create"}
+    assert stack["reboot"]["verdict"] == "possible"
+    assert any("files are written at boot" in reason for reason in stack["reboot"]["reasons"])
+    assert stack["machine_config"]["known"] == "first"
+    assert "+++ rendered" in stack["machine_config"]["diff"]
+    assert stack["spec"] == {"known": "unknown", "note": stack["spec"]["note"], "changes": []}
+    assert stack["restarts"] == []
+    # the images that have no digest yet are told; our own program breaks no policy
+    assert {(found["policy"], found["level"]) for found in stack["policy"]} == {("images-to-pin", "advisory")}
+    assert document["stand_ins"] == ["kubernetes v4.34.2", "talos v0.8.1"]
+    assert not any(secret in json.dumps(document) for secret in SECRETS)
+
+
+def test_the_hash_is_that_of_the_rollouts_plan(reviewed: Reviewed) -> None:
+    reviewed.talos_gpu(*talos_gpu("preview"))
+    said = (reviewed.folder / "preview.md").read_text()
+    (reviewed.folder / "preview.md").unlink()
+    planned = json.loads(reviewed.talos_gpu("rollout", "plan", "--json"))
+    assert f"Hash `{planned['hash']}`" in said
+    assert f"talos-gpu rollout approve {planned['hash'][:12]}" in said
+    assert not any(secret in said for secret in SECRETS)
+    assert reviewed.talos_gpu("rollout", "approve", planned["hash"][:12])
+
+
+def test_a_stack_with_faults_is_told_and_ends_with_1(reviewed: Reviewed) -> None:
+    before = (reviewed.folder / "Pulumi.talos05.yaml").read_text()
+    try:
+        reviewed.configure(node={"talos": "v1.13.0", "address": "192.0.2.5"})
+        said = reviewed.talos_gpu("preview", "talos05", "--no-policy", code=1)
+    finally:
+        (reviewed.folder / "Pulumi.talos05.yaml").write_text(before)
+    assert "**1 stack cannot be updated as it is:**" in said
+    assert "| talos05 | - | - | - | - | unknown | unknown | unknown | **cannot be previewed** |" in said
+    assert "1.13" in said.partition("## talos05")[2]
+
+
+def test_the_drift_workflows_commands_run(reviewed: Reviewed) -> None:
+    words = ["talos05" if word == "$stack" else word for word in pulumi("drift")]
+    assert "talos05" in words
+    reviewed.run("pulumi", *words)
+    reviewed.talos_gpu(*talos_gpu("drift"))
+    said = (reviewed.folder / "drift.md").read_text()
+    (reviewed.folder / "drift.md").unlink()
+    assert "- **Nodes and cluster, refreshed**: drift." in said
+
+
+def test_an_unknown_stack_is_refused(reviewed: Reviewed) -> None:
+    reviewed.talos_gpu("preview", "talos5", code=2)
