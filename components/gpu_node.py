@@ -64,9 +64,9 @@ class GpuNode(pulumi.ComponentResource):
                 default_runtime=settings.cdi.runtime == "default",
                 config=args.machine_config,
                 credentials=args.credentials,
-                apply_mode=settings.machine.apply_mode,
-                reboot_policy=settings.machine.reboot,
-                ready_timeout_s=settings.machine.ready_timeout_s,
+                machine=settings.machine,
+                talos=settings.node.talos,
+                images=settings.images,
             ),
             pulumi.ResourceOptions(parent=self, providers=[talos_provider]),
         )

@@ -41,6 +41,12 @@ class Settings(Strict):
         return Path(self.machine.base).expanduser()
 
     @property
+    def images(self) -> Sequence[str]:
+        """The images of all pods that the stack runs on the node."""
+        own = [self.cdi.image] if self.cdi.method == "spec" else []
+        return [*own, *([self.tdarr.image] if self.tdarr is not None else [])]
+
+    @property
     def warnings(self) -> Sequence[str]:
         """What works and still should be looked at, a sentence each."""
         images = {"cdi.image": self.cdi.image} if self.cdi.method == "spec" else {}

@@ -210,11 +210,13 @@ def _file_entry(info: machine_pb2.FileInfo) -> FileEntry:
 
 def _resource(resource: state_pb2.Resource) -> Resource:
     metadata = resource.metadata
+    spec = yaml.safe_load(resource.spec.yaml_spec)
     return Resource(
         namespace=metadata.namespace,
         type=metadata.type,
         id=metadata.id,
         version=metadata.version,
         phase=metadata.phase,
-        spec=yaml.safe_load(resource.spec.yaml_spec) or {},
+        spec=spec if isinstance(spec, dict) else {},
+        text=spec if isinstance(spec, str) else "",
     )
