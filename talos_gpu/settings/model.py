@@ -28,6 +28,12 @@ class Settings(Strict):
         title="Verify",
         description="`true`: an `up` fails unless the GPU is proven to encode, decode and compute in the worker.",
     )
+    adopt: bool = Field(
+        default=False,
+        title="Adopt",
+        description="Take over what was made by hand: the worker's Deployment of the same name and selector; the "
+        "write-up's DaemonSet and generator are deleted once ours are ready.",
+    )
     talosconfig: str = Field(
         default="", title="talosconfig", description="Path; default: $TALOSCONFIG, then ~/.talos/config."
     )

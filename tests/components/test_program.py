@@ -201,6 +201,7 @@ def test_volumes_of_all_four_kinds(run: Runs) -> None:
     ("cdi", "devices", "runtime_class"),
     [
         ({"method": "jit"}, "runtime.nvidia.com/gpu=all", "nvidia"),
+        ({"method": "jit-cdi"}, "runtime.nvidia.com/gpu=all", "nvidia"),
         ({"method": "sysctl"}, "all", "nvidia"),
     ],
 )
@@ -243,6 +244,20 @@ def test_without_a_worker_only_the_gpu_is_set_up(run: Runs) -> None:
     assert "Deployment" not in found.kinds()
     assert "DaemonSet" in found.kinds()
     assert "h264" not in found.exports["verify"]
+
+
+def test_adoption_takes_over_before_the_worker_and_retires_after_the_installer(run: Runs) -> None:
+    found = run(adopt=True)
+    assert found.one("DaemonSet").urn in found.one("Retired").request.dependencies
+    assert found.one("TakenOver").urn in found.one("Deployment").request.dependencies
+    assert (
+        found.one("TakenOver").inputs["selector"] == found.one("Deployment").inputs["spec"]["selector"]["matchLabels"]
+    )
+    assert found.one("Deployment").inputs["metadata"]["annotations"] == {
+        "pulumi.com/patchFieldManager": "talos-nvidia-cdi",
+        "pulumi.com/patchForce": "true",
+    }
+    assert not {"TakenOver", "Retired"} & set(run().kinds())
 
 
 def test_outputs_that_a_person_wants(run: Runs) -> None:
