@@ -27,7 +27,7 @@ from talos_gpu.talos.readiness import Expected, Unmet, likely_cause, unmet
 from talos_gpu.talos.releases import strategy_for
 
 VERSION = "2"
-_POLL = 0.3
+_POLL = 0.1
 """Seconds between two looks."""
 _CONNECT_SECONDS = 0.6
 """With the pause between two looks less than a second: a boot that has finished is noticed within one."""

@@ -34,7 +34,7 @@ class NodeStaysCordoned(TalosGpuError):
 async def restart(access: Access, props: Props) -> None:
     """Make the node quiet and ask for its restart, unless it has restarted since `boot_id_before`."""
     async with access.machine(target(props)) as client:
-        if (await read_facts(client)).boot_id != props["boot_id_before"]:
+        if (await read_facts(client)).boot_id not in {None, props["boot_id_before"]}:
             return
     how = props["before_restart"]
     if how["cordon"]:

@@ -1,12 +1,16 @@
-"""The node upgraded from Talos 1.11 to 1.13 and back: by hand first, without Pulumi, then the stack after it.
+"""A cluster as the write-up leaves it, adopted; then its node upgraded from Talos 1.11 to 1.13 and back.
+
+The upgrade is made by hand first, without Pulumi; then the stack follows.
 
 The 1.13 node is a profile of the lab (lab/profiles.py): what is pretended of it is said there.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,6 +30,61 @@ PART = "/etc/cri/conf.d/20-customization.part"
 GPU_113 = {"model": "Quadro P2000", "driver": DRIVER_113, "memory_mib": 5120}
 
 
+def by_hand(lab: Lab) -> None:
+    """What the write-up has one apply, in short; and a worker that is privileged beyond need."""
+    for namespace, document in (
+        ("media", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "media"}}),
+        ("kube-system", seeds_daemon_set()),
+        ("kube-system", seeds_generator()),
+        ("media", worker_by_hand(lab.node().name)),
+    ):
+        kubectl.kubectl(lab, "apply", "-n", namespace, "-f", "-", stdin=json.dumps(document))
+
+
+def seeds_daemon_set() -> dict[str, Any]:
+    labels = {"app": "nvidia-cdi-init"}
+    paths = {"var-cdi": "/var/cdi", "var-run-cdi": "/var/run/cdi"}
+    pod = {
+        "nodeSelector": {"node.kubernetes.io/gpu-vendor": "nvidia"},
+        "containers": [{"name": "pause", "image": "lab.local/pause:1"}],
+        "volumes": [{"name": name, "hostPath": {"path": path}} for name, path in paths.items()],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "nvidia-cdi-init", "labels": labels},
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
+    }
+
+
+def seeds_generator() -> dict[str, Any]:
+    container = {"name": "generator", "image": "lab.local/node-tools:1", "command": ["true"]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "nvidia-cdi-generator"},
+        "spec": {"restartPolicy": "Never", "containers": [container]},
+    }
+
+
+def worker_by_hand(node: str) -> dict[str, Any]:
+    labels = {"app": "tdarr-node-gpu", "talos-nvidia-cdi/node": node}
+    container = {
+        "name": "tdarr-node",
+        "image": "lab.local/tdarr-node:1",
+        "env": [{"name": "BY_HAND", "value": "yes"}],
+        "volumeMounts": [{"name": "dev", "mountPath": "/host-dev"}],
+        "securityContext": {"runAsUser": 0},
+    }
+    pod = {"containers": [container], "volumes": [{"name": "dev", "emptyDir": {}}]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": f"tdarr-node-gpu-{node}", "labels": labels},
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
+    }
+
+
 @pytest.fixture(scope="module")
 def job(binaries: Path) -> Iterator[MainJob]:
     """A lab of its own: its node changes its release."""
@@ -35,8 +94,10 @@ def job(binaries: Path) -> Iterator[MainJob]:
         lab.make()
         lab.start(print)
         kubectl.wait_node_ready(lab, ["lab-1"])
+        by_hand(lab)
         stack = Stack(lab, lab.node())
         stack.init()
+        stack.write_config({"adopt": True, "tdarr": {"namespace": {"create": False}}})
         done = stack.operation("up", "--skip-preview", check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         yield MainJob(lab, stack, done.stdout, ())
@@ -63,6 +124,22 @@ def log(job: MainJob) -> str:
         kubectl.run(job.lab, "logs", "-n", "kube-system", pod["metadata"]["name"]).stdout
         for pod in job.installer_pods()
     )
+
+
+def test_what_was_made_by_hand_is_taken_over(job: MainJob) -> None:
+    told = " ".join(job.first_up.split())
+    assert "Deployment media/tdarr-node-gpu-lab-1 is taken over from kubectl-client-side-apply" in told, told
+    assert "DaemonSet nvidia-cdi-init, made by hand, is deleted: ours is ready" in told
+    assert "pod nvidia-cdi-generator, made by hand, is deleted" in told
+    names = [item["metadata"]["name"] for item in kubectl.get(job.lab, "daemonsets", "-n", "kube-system")["items"]]
+    assert names == ["nvidia-cdi-init-lab-1"]
+    pod = kubectl.get(job.lab, "deployment", "-n", "media", "tdarr-node-gpu-lab-1")["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert "BY_HAND" not in {item["name"] for item in container["env"]}
+    assert "dev" not in {volume["name"] for volume in pod["volumes"]}
+    assert "securityContext" not in container
+    assert job.quiet()
+    job.encode()
 
 
 def test_an_upgrade_by_hand_and_the_stack_after_it(job: MainJob) -> None:
@@ -96,7 +173,12 @@ def test_an_upgrade_by_hand_and_the_stack_after_it(job: MainJob) -> None:
     assert job.inside(INSTALLED).read_text() == systems
 
     # the stack follows
-    native = {"node": {"talos": "v1.13.0", "gpu": GPU_113}, "cdi": {"method": "native"}}
+    native = {
+        "node": {"talos": "v1.13.0", "gpu": GPU_113},
+        "cdi": {"method": "native"},
+        "adopt": True,
+        "tdarr": {"namespace": {"create": False}},
+    }
     with job.configured(**native):
         preview = job.stack.operation("preview").stdout
         assert f"this restarts the node and with it the worker: machine.files: {PART}" in preview, preview
