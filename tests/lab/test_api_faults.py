@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +17,7 @@ from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.credentials import TalosConfig
 from talos_gpu.talos.errors import CertificateExpired, CertificateRejected, DeadlineExceeded, Unreachable
 from talos_gpu.talos.facts import read_facts
+from talos_gpu.talos.messages import ApplyMode
 from tests.lab.conftest import wait_for
 
 pytestmark = pytest.mark.lab
@@ -153,3 +156,24 @@ def test_a_node_that_returns_on_its_old_boot_has_the_old_boot_id(lab: Lab, node:
     node.wait_containerd()
     assert ask(lab, read_facts).boot_id == before
     node.write_profile(profile)
+
+
+def test_the_command_lists_what_only_the_live_config_has(lab: Lab, node: Node, tmp_path: Path) -> None:
+    base = tmp_path / "base.yaml"
+    base.write_text((lab.paths.talos / f"{node.name}.yaml").read_text())
+    live = base.read_text().replace("machine:\n", "machine:\n    env:\n        by_hand: canary-value\n", 1)
+    ask(lab, lambda client: client.apply_configuration(live, ApplyMode.STAGED))
+
+    def render(*flags: str) -> subprocess.CompletedProcess[str]:
+        about = ["--talos", "v1.11.1", "--base", base, "--node", node.endpoint, "--talosconfig", lab.paths.talosconfig]
+        command = [sys.executable, "-m", "talos_gpu", "machine", "render", *map(str, about), *flags]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    try:
+        refused = render("--diff")
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert "  - machine.env\n" in refused.stderr
+        assert "canary-value" not in refused.stderr
+        assert render("--diff", "--allow-removal").returncode == 0
+    finally:
+        ask(lab, lambda client: client.apply_configuration(base.read_text(), ApplyMode.STAGED))
