@@ -82,9 +82,9 @@ class MachineReadyProvider(NodeProvider):
         if props["apply_mode"] == "staged":
             async with self._access.machine(target(props)) as client:
                 return _outputs(props, await read_facts(client), pending=bool(props["reboot_expected"]))
-        async with freed(self._access, props["node"]):
+        async with freed(self._access, props["node"]) as freeing:
             if props["reboot"] == "request":
-                await restart(self._access, props)
+                await restart(self._access, props, freeing)
             return await self._wait(props)
 
     async def _wait(self, props: Props) -> Props:

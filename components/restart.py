@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from components.access import Access
 from components.dynamic import Props, target, tell
@@ -22,16 +23,24 @@ _POLL = 1.0
 
 
 class NodeStaysCordoned(TalosGpuError):
-    """The node could not be uncordoned."""
+    """It could not be seen to that the node is uncordoned."""
 
     def __init__(self, node: str, why: str) -> None:
         super().__init__(
-            f"{node} is still cordoned, and could not be freed: {why}",
+            f"{node} may still be cordoned, and could not be freed: {why}",
             remedy=f"kubectl uncordon {node}; every further `pulumi up` that applies the machine config tries it too",
         )
 
 
-async def restart(access: Access, props: Props) -> None:
+@dataclass
+class Freeing:
+    """What the end of a restart has to see to."""
+
+    cordoned: bool = False
+    """Whether the node may be cordoned by this very run."""
+
+
+async def restart(access: Access, props: Props, freeing: Freeing) -> None:
     """Make the node quiet and ask for its restart, unless it has restarted since `boot_id_before`."""
     async with access.machine(target(props)) as client:
         if (await read_facts(client)).boot_id not in {None, props["boot_id_before"]}:
@@ -39,27 +48,33 @@ async def restart(access: Access, props: Props) -> None:
     how = props["before_restart"]
     if how["cordon"]:
         async with access.cluster() as cluster:
+            freeing.cordoned = True
             await quiet(cluster, props["node"], worker(props["node"]), quieting(props), tell)
     async with access.machine(target(props)) as client:
         await client.reboot()
 
 
 @asynccontextmanager
-async def freed(access: Access, node: str) -> AsyncIterator[None]:
-    """Uncordon the node at the end of the block if it was cordoned here; a failure of the block is what is raised."""
+async def freed(access: Access, node: str) -> AsyncIterator[Freeing]:
+    """Uncordon the node at the end of the block if it was cordoned here, now or by a run that was killed.
+
+    A failure of the block is what is raised; that of the uncordoning is told beside it.
+    """
+    freeing = Freeing()
     try:
-        yield
+        yield freeing
     except BaseException:
         try:
-            await _free(access, node)
-        except NodeStaysCordoned as error:
-            tell(str(error))
+            await _free(access, node, _FREE_SECONDS if freeing.cordoned else 0.0)
+        except TalosGpuError as error:
+            if freeing.cordoned:
+                tell(str(error))
         raise
-    await _free(access, node)
+    await _free(access, node, _FREE_SECONDS)
 
 
-async def _free(access: Access, node: str) -> None:
-    until = time.monotonic() + _FREE_SECONDS
+async def _free(access: Access, node: str, seconds: float) -> None:
+    until = time.monotonic() + seconds
     while True:
         try:
             async with access.cluster() as cluster:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
+from components import restart as restart_module
 from components.machine_ready import MachineNotReady
+from talos_gpu.kube.errors import ClusterRefused
 from talos_gpu.kube.quiet import CORDONED
 from talos_gpu.talos.errors import PermissionDenied
 from talos_gpu.talos.facts import EXTENSIONS, LOADED_MODULES
@@ -159,3 +161,18 @@ def test_what_waiting_does_not_mend_is_raised_at_once(tmp_path: Path) -> None:
 
     with pytest.raises(PermissionDenied, match=r"Reboot on .*: needs role os:operator, the certificate has os:reader"):
         asyncio.run(conversation())
+
+
+def test_a_cluster_that_is_away_keeps_the_node_from_being_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(restart_module, "_FREE_SECONDS", 0.1)
+    node, api = gpu_node(), cluster_of()
+    api.status = 503
+    with pytest.raises(ClusterRefused):
+        applied(tmp_path, node, api, reboot="request", boot_id_before=BOOT)
+    assert "reboot" not in node.calls
+    assert (
+        "lab-1 may still be cordoned, and could not be freed: reading /api/v1/nodes/lab-1: 503"
+        in capsys.readouterr().out
+    )
