@@ -3,7 +3,8 @@
 1.13, after siderolabs/extensions c5480f9 and siderolabs/talos f2bae55b8: no wrapper and no `.real`, libraries in
 /usr/local/lib, links in /usr/bin, a service that writes /run/cdi/nvidia.yaml at every boot, and containerd told to read
 /run/cdi. Pretended beyond what 1.11's profile pretends: the toolkit that runs is 1.17.8, so its configuration says
-mode `cdi`, where 1.19 would choose `jit-cdi` by itself; the machine API's rules are those of machinery 1.11.6.
+mode `cdi`, where 1.19 would choose `jit-cdi` by itself, and lies where the toolkit looks without the wrapper's env;
+the machine API's rules are those of machinery 1.11.6.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def native_layer(binaries: Path, driver: str) -> Path:
             "etc/ld.so.conf": f"/{LIBRARIES}\n/{BASE_LIBRARIES}\n",
             "etc/cri/conf.d/00-base.part": _CRI_PART,
             "etc/cri/conf.d/10-nvidia-container-runtime.part": EXTENSION_PART,
-            "usr/local/etc/nvidia-container-runtime/config.toml": _CONFIG,
+            "etc/nvidia-container-runtime/config.toml": _CONFIG,
         }.items():
             (root / target).parent.mkdir(parents=True, exist_ok=True)
             (root / target).write_text(text)

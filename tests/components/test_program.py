@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from pulumi.output import Unknown
 from talos_gpu.settings import SettingsInvalid
 from tests.components.conftest import Stack
 from tests.components.engine import OUTPUTS, Run, run_program, stack_config
+from tests.talos.pki import Authority, talosconfig
 
 Runs = Callable[..., Run]
 CHAIN = [
@@ -293,6 +295,14 @@ def test_images_without_digest_are_told(run: Runs) -> None:
             ("tdarr.image", "ghcr.io/haveagitgat/tdarr_node:2.73.01"),
         )
     ]
+
+
+def test_a_client_certificate_near_its_end_is_told(stack: Stack) -> None:
+    authority = Authority()
+    pair = authority.client("os:admin", end=timedelta(days=5))
+    stack.talosconfig.write_text(talosconfig(authority, pair))
+    [told] = [line for line in stack.run().log if "certificate" in line]
+    assert told.startswith("warning: the client certificate of talosconfig context 'lab' expires on ")
 
 
 def test_a_users_fault_ends_the_run_before_anything_is_declared(stack: Stack) -> None:
