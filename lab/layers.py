@@ -215,7 +215,13 @@ def driver_layer(binaries: Path, driver: str) -> Path:
     """The NVIDIA extension of Talos <= 1.12: driver libraries (mocks), toolkit behind the wrapper, containerd part."""
     gpu = cache_root() / "gpu" / driver
     build_gpu(gpu, driver)
-    toolkit = ("nvidia-ctk", "nvidia-cdi-hook", "nvidia-container-runtime", "nvidia-container-runtime.cdi")
+    toolkit = (
+        "nvidia-ctk",
+        "nvidia-cdi-hook",
+        "nvidia-container-runtime",
+        "nvidia-container-runtime-hook",
+        "nvidia-container-runtime.cdi",
+    )
     wrapper = binaries / "nvidia-container-runtime-wrapper"
     facts = [
         identity([*(binaries / name for name in toolkit), wrapper, *sorted(gpu.iterdir())]),

@@ -37,7 +37,13 @@ PROFILE_113: Mapping[str, Any] = {
 """A node of Talos 1.13 with the same GPU."""
 
 LIBRARIES = "usr/local/lib"
-_PROGRAMS = ("nvidia-ctk", "nvidia-cdi-hook", "nvidia-container-runtime", "nvidia-container-runtime.cdi")
+_PROGRAMS = (
+    "nvidia-ctk",
+    "nvidia-cdi-hook",
+    "nvidia-container-runtime",
+    "nvidia-container-runtime-hook",
+    "nvidia-container-runtime.cdi",
+)
 _CRI_PART = """\
 [plugins."io.containerd.cri.v1.runtime"]
   enable_cdi = true
@@ -50,7 +56,13 @@ def native_layer(binaries: Path, driver: str) -> Path:
     """The NVIDIA extension of Talos 1.13, and what that release itself tells containerd of CDI."""
     gpu = cache_root() / "gpu" / driver
     build_gpu(gpu, driver)
-    facts = [identity([*(binaries / name for name in _PROGRAMS), *sorted(gpu.iterdir())]), TOOLKIT, _CRI_PART, _CONFIG]
+    texts = {
+        "etc/ld.so.conf": f"/{LIBRARIES}\n/{BASE_LIBRARIES}\n",
+        "etc/cri/conf.d/00-base.part": _CRI_PART,
+        "etc/cri/conf.d/10-nvidia-container-runtime.part": EXTENSION_PART,
+        "etc/nvidia-container-runtime/config.toml": _CONFIG,
+    }
+    facts = [identity([*(binaries / name for name in _PROGRAMS), *sorted(gpu.iterdir())]), TOOLKIT, texts]
 
     def lay(root: Path) -> None:
         bin_folder, links, libraries = root / "usr/local/bin", root / "usr/bin", root / LIBRARIES
@@ -65,12 +77,7 @@ def native_layer(binaries: Path, driver: str) -> Path:
                 shutil.copy2(path, bin_folder / path.name)
             elif ".so" in path.name:
                 shutil.copy2(path, libraries / path.name, follow_symlinks=False)
-        for target, text in {
-            "etc/ld.so.conf": f"/{LIBRARIES}\n/{BASE_LIBRARIES}\n",
-            "etc/cri/conf.d/00-base.part": _CRI_PART,
-            "etc/cri/conf.d/10-nvidia-container-runtime.part": EXTENSION_PART,
-            "etc/nvidia-container-runtime/config.toml": _CONFIG,
-        }.items():
+        for target, text in texts.items():
             (root / target).parent.mkdir(parents=True, exist_ok=True)
             (root / target).write_text(text)
         subprocess.run(["/sbin/ldconfig", "-r", str(root)], check=True)
