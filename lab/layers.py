@@ -130,7 +130,12 @@ def layer(name: str, facts: object, make: Callable[[Path], None]) -> Path:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         make(scratch)
-        scratch.rename(final)
+        try:
+            scratch.rename(final)
+        except OSError:
+            if not final.exists():  # made by another command at the same time, which is as good
+                raise
+            shutil.rmtree(scratch)
     return final
 
 
