@@ -76,8 +76,8 @@ class Access:
                 raise
 
     def cluster(self) -> Cluster:
-        """A client of the cluster."""
-        return Cluster(self.kubeconfig or None)
+        """A client of the cluster; the first call tells whether it answers."""
+        return Cluster(self.kubeconfig or None, connect=False)
 
     def base_config(self) -> str:
         """The base machine config's text."""

@@ -106,6 +106,11 @@ def token() -> str:
     return secrets.token_hex(8)
 
 
+def tell(sentence: str) -> None:
+    """Tell the person: the engine shows what a plugin prints."""
+    print(sentence, flush=True)
+
+
 def whole(value: Any) -> Any:  # noqa: ANN401 (a property's value)
     """The value with integral floats as integers again, and without None."""
     match value:

@@ -11,16 +11,18 @@ import pulumi_kubernetes as k8s
 import pulumiverse_talos as talos
 
 from components.access import Target
+from components.adoption import Retired, TakenOver
 from components.cdi_generator import CdiGenerator, CdiGeneratorArgs
 from components.cdi_init import CdiInit, CdiInitArgs
 from components.cdi_source import CdiSource
 from components.cdi_spec import CdiSpec
 from components.machine import GpuMachine, GpuMachineArgs
+from components.names import labels, object_name
 from components.runtime_class import GpuRuntimeClass, GpuRuntimeClassArgs
-from components.tdarr import TdarrNode, TdarrNodeArgs
+from components.tdarr import APP, TdarrNode, TdarrNodeArgs
 from components.verification import commands
 from components.verified import Verified
-from talos_gpu.settings import Settings
+from talos_gpu.settings import Settings, Tdarr
 from talos_gpu.talos.credentials import Credentials
 
 
@@ -64,9 +66,9 @@ class GpuNode(pulumi.ComponentResource):
                 default_runtime=settings.cdi.runtime == "default",
                 config=args.machine_config,
                 credentials=args.credentials,
-                apply_mode=settings.machine.apply_mode,
-                reboot_policy=settings.machine.reboot,
-                ready_timeout_s=settings.machine.ready_timeout_s,
+                machine=settings.machine,
+                talos=settings.node.talos,
+                images=settings.images,
             ),
             pulumi.ResourceOptions(parent=self, providers=[talos_provider]),
         )
@@ -88,6 +90,7 @@ class GpuNode(pulumi.ComponentResource):
             f"{self._name}-kubernetes",
             kubeconfig=kubeconfig,
             cluster_identifier=identifier,
+            upsert_existing_objects=self._settings.adopt or None,
             opts=pulumi.ResourceOptions(parent=self),
         )
         shared = k8s.Provider(
@@ -150,6 +153,13 @@ class GpuNode(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self, providers=[self._kubernetes], depends_on=[spec]),
         )
+        if self._settings.adopt:
+            # after ours is ready: two writers never share the file
+            Retired(
+                f"{self._name}-retired",
+                {"node": self._target.name},
+                pulumi.ResourceOptions(parent=self, depends_on=[init.daemon_set]),
+            )
         return spec, init
 
     def _tdarr(self, after: Sequence[pulumi.Resource], digest: pulumi.Output[str] | None) -> TdarrNode | None:
@@ -165,6 +175,8 @@ class GpuNode(pulumi.ComponentResource):
                 ).name
         if self._settings.tdarr is None:
             return None
+        if self._settings.adopt:
+            after = [*after, self._taken_over(self._settings.tdarr, after)]
         return TdarrNode(
             f"{self._name}-tdarr",
             TdarrNodeArgs(
@@ -174,6 +186,7 @@ class GpuNode(pulumi.ComponentResource):
                 runtime_class=runtime_class,
                 spec_sha256=digest,
                 shared=self._shared,
+                adopt=self._settings.adopt,
             ),
             pulumi.ResourceOptions(parent=self, providers=[self._kubernetes], depends_on=list(after)),
         )
@@ -189,6 +202,16 @@ class GpuNode(pulumi.ComponentResource):
         }
         options = pulumi.ResourceOptions(parent=self, depends_on=[deployment])
         return Verified(f"{self._name}-verified", self._settings, when, options)
+
+    def _taken_over(self, tdarr: Tdarr, after: Sequence[pulumi.Resource]) -> TakenOver:
+        node = self._target.name
+        about = {
+            "node": node,
+            "namespace": tdarr.namespace.name,
+            "name": tdarr.name or object_name(APP, node),
+            "selector": labels(APP, node),
+        }
+        return TakenOver(f"{self._name}-taken-over", about, pulumi.ResourceOptions(parent=self, depends_on=list(after)))
 
     def _outputs(self) -> dict[str, Any]:
         gpu = self._settings.node.gpu

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
@@ -12,7 +12,9 @@ import pulumiverse_talos as talos
 from components.access import Target
 from components.machine_ready import MachineReady
 from components.machine_state import MachineState, digest
+from talos_gpu.settings.machine import Machine
 from talos_gpu.talos.credentials import Credentials
+from talos_gpu.talos.footprint import footprint
 
 _MARGIN_S = 60
 """ConfigurationApply retries until its timeout: it gets no longer than the node has, and a minute at least."""
@@ -30,16 +32,20 @@ class GpuMachineArgs:
     config: str = field(repr=False)
     """The whole machine config, rendered: the text that is dry-run and applied."""
     credentials: Credentials
-    apply_mode: str
-    reboot_policy: str
-    ready_timeout_s: int
+    machine: Machine
+    """How the config is applied, and what is done before a restart."""
+    talos: str
+    """The release that the node is said to run."""
+    images: Sequence[str]
+    """Images that the stack's pods need after a restart."""
 
 
 class GpuMachine(pulumi.ComponentResource):
     """MachineState, ConfigurationApply, MachineReady, in this order.
 
     MachineState dry-runs the config and refuses a restart that the stack forbids. Its token replaces
-    ConfigurationApply when refresh has found drift; nothing is ever done on destroy.
+    ConfigurationApply when refresh has found drift; nothing is ever done on destroy. ConfigurationApply never restarts
+    the node: a config that would is staged, and MachineReady restarts it.
     """
 
     ready: MachineReady
@@ -59,21 +65,29 @@ class GpuMachine(pulumi.ComponentResource):
             "release": args.release,
             "method": args.method,
             "default_runtime": args.default_runtime,
-            "apply_mode": args.apply_mode,
+            "apply_mode": args.machine.apply_mode,
+            "before_restart": {**args.machine.before_restart.model_dump(), "images": list(args.images)},
         }
         self.state = MachineState(
             f"{name}-state",
-            {**about, "config_sha256": digest(args.config), "reboot_policy": args.reboot_policy},
+            {
+                **about,
+                "talos": args.talos,
+                "config_sha256": digest(args.config),
+                "footprint": footprint(args.config),
+                "reboot_policy": args.machine.reboot,
+                "allow_removal": args.machine.allow_removal,
+            },
             pulumi.ResourceOptions(parent=self),
         )
-        timeout = f"{max(args.ready_timeout_s, _MARGIN_S)}s"
+        timeout = f"{max(args.machine.ready_timeout_s, _MARGIN_S)}s"
         self.apply = talos.machine.ConfigurationApply(
             f"{name}-apply",
             node=args.target.address,
             endpoint=args.target.endpoint,
             client_configuration_wo=_client_configuration(args.credentials),  # the SDK makes both secret
             machine_configuration_input=args.config,
-            apply_mode=args.apply_mode,
+            apply_mode=self.state.mode,
             timeouts={"create": timeout, "update": timeout, "delete": timeout},
             opts=pulumi.ResourceOptions(
                 parent=self, depends_on=[self.state], replacement_trigger=self.state.token, delete_before_replace=False
@@ -88,7 +102,7 @@ class GpuMachine(pulumi.ComponentResource):
                 "reboot": self.state.reboot,
                 "reboot_expected": self.state.reboot_expected,
                 "config_hash": self.apply.machine_configuration_hash,
-                "timeout_s": args.ready_timeout_s,
+                "timeout_s": args.machine.ready_timeout_s,
             },
             pulumi.ResourceOptions(parent=self, depends_on=[self.state, self.apply]),
         )

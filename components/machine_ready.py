@@ -1,10 +1,11 @@
-"""MachineReady: waits until the applied machine config holds on the node."""
+"""MachineReady: restarts the node where its config needs that, and waits until the config holds."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
 import pulumi
@@ -13,31 +14,48 @@ from typing_extensions import override
 
 from components.dynamic import NodeProvider, Props, run, target, whole
 from components.machine_state import shown_facts, want_of
+from components.restart import freed, restart
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.errors import ClusterRefused, ClusterUnreachable
 from talos_gpu.kube.states import lacking
-from talos_gpu.talos.effective import effective_differences
-from talos_gpu.talos.errors import ApiError, CertificateRejected, PermissionDenied
+from talos_gpu.talos.client import PORT
+from talos_gpu.talos.errors import ApiError, CertificateRejected, ForwardingRefused, PermissionDenied
 from talos_gpu.talos.facts import NodeFacts, read_facts
 from talos_gpu.talos.messages import Service
+from talos_gpu.talos.reach import not_listening
+from talos_gpu.talos.readiness import Expected, Unmet, likely_cause, unmet
+from talos_gpu.talos.releases import strategy_for
 
-VERSION = "1"
-_POLL = 0.5
+VERSION = "2"
+_POLL = 0.1
 """Seconds between two looks."""
+_CONNECT_SECONDS = 0.6
+"""With the pause between two looks less than a second: a boot that has finished is noticed within one."""
 
 
 class MachineNotReady(TalosGpuError):
-    """The node did not become what the config says in time; says what was last seen."""
+    """The node did not become what the config says in time; says which condition, what was last seen, and why."""
 
-    def __init__(self, node: str, seconds: float, last_seen: str) -> None:
+    def __init__(self, node: str, seconds: float, condition: Unmet, cause: str) -> None:
+        likely = f"; likely cause: {cause}" if cause else ""
         super().__init__(
-            f"{node} was not ready within {seconds:g} s; last seen: {last_seen}",
+            f"{node} was not ready within {seconds:g} s; condition {condition.name}, last seen: "
+            f"{condition.seen}{likely}",
             remedy=f"talosctl -n {node} dmesg; talosctl -n {node} services; then `pulumi up` again",
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look at the node; `unmet` is the first condition that does not hold, None if all do."""
+
+    unmet: Unmet | None
+    facts: NodeFacts | None = None
+    services: Sequence[Service] = ()
+
+
 class MachineReadyProvider(NodeProvider):
-    """Waits; asks for a restart once where the apply makes none and one is needed."""
+    """Waits; where the config needs a restart it makes the node quiet, asks for one, and frees the node after it."""
 
     moves: ClassVar[frozenset[str]] = frozenset(
         ("node", "address", "endpoint", "release", "method", "default_runtime", "token", "config_hash", "version")
@@ -45,11 +63,11 @@ class MachineReadyProvider(NodeProvider):
 
     @override
     def create(self, props: Props) -> CreateResult:
-        return CreateResult(f"{props['node']}-machine-ready", run(self._wait(whole(props))))
+        return CreateResult(f"{props['node']}-machine-ready", run(self._apply(whole(props))))
 
     @override
     def update(self, _id: str, _olds: Props, _news: Props) -> UpdateResult:
-        return UpdateResult(run(self._wait(whole(_news))))
+        return UpdateResult(run(self._apply(whole(_news))))
 
     @override
     def read(self, id_: str, props: Props) -> ReadResult:
@@ -60,60 +78,59 @@ class MachineReadyProvider(NodeProvider):
         async with self._access.machine(target(props)) as client:
             return {**props, "facts": shown_facts(await read_facts(client))}
 
-    async def _wait(self, props: Props) -> Props:
+    async def _apply(self, props: Props) -> Props:
         if props["apply_mode"] == "staged":
             async with self._access.machine(target(props)) as client:
                 return _outputs(props, await read_facts(client), pending=bool(props["reboot_expected"]))
-        if props["reboot"] == "request":
-            await self._request_reboot(props)
+        async with freed(self._access, props["node"]) as freeing:
+            if props["reboot"] == "request":
+                await restart(self._access, props, freeing)
+            return await self._wait(props)
+
+    async def _wait(self, props: Props) -> Props:
         seconds = float(props["timeout_s"])
-        until, seen = time.monotonic() + seconds, "nothing"
+        until, seen = time.monotonic() + seconds, Seen(Unmet("api", "nothing"))
         while time.monotonic() < until:
-            facts, seen = await self._look(props)
-            if facts is not None and not seen:
-                seen = await self._node(props)
-                if not seen:
-                    return _outputs(props, facts, pending=False)
+            seen = await self._look(props)
+            if seen.unmet is None and seen.facts is not None:
+                return _outputs(props, seen.facts, pending=False)
             await asyncio.sleep(_POLL)
-        raise MachineNotReady(props["node"], seconds, seen)
+        condition = seen.unmet or Unmet("api", "nothing")
+        raise MachineNotReady(props["node"], seconds, condition, await self._cause(props, condition, seen))
 
-    async def _request_reboot(self, props: Props) -> None:
-        async with self._access.machine(target(props)) as client:
-            if (await read_facts(client)).boot_id == props["boot_id_before"]:
-                await client.reboot()
-
-    async def _look(self, props: Props) -> tuple[NodeFacts | None, str]:
-        """The node's facts, and what it lacks ("": nothing)."""
+    async def _look(self, props: Props) -> Seen:
+        where = target(props)
+        if away := await not_listening(where.endpoint, PORT, _CONNECT_SECONDS):
+            return Seen(Unmet("api", away))
         try:
-            async with self._access.machine(target(props)) as client:
+            async with self._access.machine(where) as client:
                 facts, services = await read_facts(client), await client.services()
-        except (CertificateRejected, PermissionDenied):
+        except (CertificateRejected, PermissionDenied, ForwardingRefused):
             raise  # waiting does not mend it
         except ApiError as error:
-            return None, error.message
-        if props["reboot"] != "none" and facts.boot_id in {None, props["boot_id_before"]}:
-            return facts, f"still on boot {facts.boot_id}"
-        lacks = [*effective_differences(facts, None, want_of(props)), *map(_unsettled, filter(_concerns, services))]
-        return facts, "; ".join(lacks)
+            return Seen(Unmet("api", error.message))
+        old_boot = str(props["boot_id_before"]) if props["reboot"] != "none" else None
+        lacks = unmet(facts, services, Expected(want_of(props), old_boot))
+        return Seen(lacks[0] if lacks else await self._node(props, old_boot), facts, services)
 
-    async def _node(self, props: Props) -> str:
+    async def _node(self, props: Props, old_boot: str | None) -> Unmet | None:
         """What the Node object lacks; after a restart, what it says of the boot before counts for nothing."""
-        before = props["boot_id_before"] if props["reboot"] != "none" else None
         try:
             async with self._access.cluster() as cluster:
-                lacks = lacking(await cluster.node(props["node"]), want_of(props).node_labels, before)
+                lacks = lacking(await cluster.node(props["node"]), want_of(props).node_labels, old_boot)
         except (ClusterUnreachable, ClusterRefused) as error:
-            return error.message
-        return f"node {props['node']}: {lacks}" if lacks else ""
+            return Unmet("node", error.message)
+        return Unmet("node", f"node {props['node']}: {lacks}") if lacks else None
 
-
-def _concerns(service: Service) -> bool:
-    return service.id.startswith("ext-") and not service.settled
-
-
-def _unsettled(service: Service) -> str:
-    reason = f" ({service.last_message})" if service.last_message else ""
-    return f"service {service.id} is {service.state}{reason}"
+    async def _cause(self, props: Props, condition: Unmet, seen: Seen) -> str:
+        dmesg = ""
+        if condition.name in {"services", "config"}:
+            try:
+                async with self._access.machine(target(props)) as client:
+                    dmesg = await client.dmesg()
+            except ApiError as error:
+                dmesg = f"(not read: {error.message})"
+        return likely_cause(condition, seen.facts, seen.services, dmesg, strategy_for(props["release"]))
 
 
 def _outputs(props: Props, facts: NodeFacts, *, pending: bool) -> Props:

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import pulumi
-from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
+from pulumi.dynamic import CheckResult, CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 from typing_extensions import override
 
-from components.dynamic import DRIFT, NodeProvider, Props, moved, run, target, token, whole
+from components import cost
+from components.dynamic import DRIFT, NodeProvider, Props, moved, run, target, tell, token, whole
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.effective import effective_differences
@@ -19,13 +20,17 @@ from talos_gpu.talos.machine_config import GpuMachineConfig, lacking, wanted
 from talos_gpu.talos.messages import ApplyMode, ApplyResult
 from talos_gpu.talos.part import PART_PATH
 from talos_gpu.talos.releases import Method, strategy_for
+from talos_gpu.talos.removal import live_config, removed
 from talos_gpu.talos.render import render
 
-VERSION = "1"
+VERSION = "2"
 """Of the provider's meaning: a change here is an update in every stack."""
-Reboot = Literal["none", "apply", "request"]
-"""Who restarts the node: nobody, the apply by itself, or MachineReady by asking for it."""
+Reboot = Literal["none", "request"]
+"""Who restarts the node: nobody, or MachineReady by asking for it. The apply itself never does: where it would, the
+config is staged, so that one place makes the node quiet, restarts it and frees it again."""
 CONFIG = frozenset(("release", "method", "default_runtime", "config_sha256", "apply_mode"))
+_VERSIONS = ("talos", "kernel", "driver", "toolkit")
+"""Facts that move by an upgrade of the node."""
 _PLACE = frozenset(("node", "address", "endpoint"))
 
 
@@ -44,6 +49,28 @@ class BaseConfigMoved(TalosGpuError):
 
     def __init__(self, path: str) -> None:
         super().__init__(f"the base machine config {path} changed during the operation", remedy="run it again")
+
+
+class ReleaseDiffers(TalosGpuError):
+    """The node runs another Talos minor release than the stack says; nothing was applied."""
+
+    def __init__(self, node: str, runs: str, says: str) -> None:
+        super().__init__(
+            f"{node} runs Talos {runs}, the stack says {says}: what fits one release breaks another, and nothing was "
+            "applied",
+            remedy=f"set node.talos: {runs} (and cdi.method to one that the release has)",
+        )
+
+
+class WouldRemove(TalosGpuError):
+    """The first apply would take keys away that somebody has put there; nothing was applied."""
+
+    def __init__(self, node: str, keys: Sequence[str]) -> None:
+        super().__init__(
+            f"the live machine config of {node} has what the base machine config has not, and the first apply would "
+            "remove:" + "".join(f"\n  - {key}" for key in keys),
+            remedy="put it into the base (talosctl get machineconfig), or set machine.allow_removal: true",
+        )
 
 
 def want_of(props: Mapping[str, Any]) -> GpuMachineConfig:
@@ -67,7 +94,22 @@ def shown_facts(facts: NodeFacts) -> dict[str, str]:
 class MachineStateProvider(NodeProvider):
     """Reads and dry-runs; changes nothing on the node."""
 
-    moves: ClassVar[frozenset[str]] = CONFIG | _PLACE | {"version"}
+    moves: ClassVar[frozenset[str]] = CONFIG | _PLACE | {"talos", "version"}
+
+    @override
+    def check(self, _olds: Props, news: Props) -> CheckResult:
+        """Before the first apply nothing is known of what the node has."""
+        if not _olds and all(isinstance(news.get(key), str) for key in _PLACE):
+            tell(f"{news['node']}: {cost.FIRST}")
+        return CheckResult(news, [])
+
+    @override
+    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
+        """As of every provider; says what the change costs, from what was last applied."""
+        found = super().diff(_id, _olds, _news)
+        if found.changes and (sentence := cost.of_change(_olds, _news)):
+            tell(f"{_news['node']}: {sentence}")
+        return found
 
     @override
     def create(self, props: Props) -> CreateResult:
@@ -81,7 +123,7 @@ class MachineStateProvider(NodeProvider):
     @override
     def delete(self, _id: str, _props: Props) -> None:
         """Nothing is changed on the node; says what stays there (the engine shows what a plugin prints)."""
-        print(f"on {_props['node']} stay {', '.join(_staying(_props))}", flush=True)
+        tell(f"on {_props['node']} stay {', '.join(_staying(_props))}")
 
     @override
     def read(self, id_: str, props: Props) -> ReadResult:
@@ -92,27 +134,31 @@ class MachineStateProvider(NodeProvider):
         async with self._access.machine(target(props)) as client:
             facts = await read_facts(client)
         waits = props["apply_mode"] == "staged" and facts.boot_id == props["boot_id"]
-        drift = [] if waits else effective_differences(facts, None, want_of(props))
-        return {**props, DRIFT: drift}
+        lacks = [] if waits else effective_differences(facts, None, want_of(props))
+        return {**props, DRIFT: [*_upgraded(props, facts), *lacks]}
 
     async def _look(self, props: Props, olds: Props) -> Props:
         config = self._rendered(props)
         async with self._access.machine(target(props)) as client:
             facts = await read_facts(client)
+            _require_release(props, facts)
             differences = effective_differences(facts, None, want_of(props))
             again = not moved(CONFIG | {"node"}, olds, props)
             if again and not differences:
-                return {**olds, **props, DRIFT: []}
+                return {**olds, **props, "facts": shown_facts(facts), DRIFT: []}
+            if not olds and not props["allow_removal"] and (keys := removed(await live_config(client), config)):
+                raise WouldRemove(props["node"], keys)
             dry_run = await _dry_run(client, config, props["apply_mode"])
         reboot = _reboot(dry_run, differences, again=again, staged=props["apply_mode"] == "staged")
         if reboot != "none" and (props["reboot_policy"] == "forbid" or props["apply_mode"] == "no_reboot"):
-            raise RebootForbidden(props["node"], _why(reboot, dry_run, differences))
+            raise RebootForbidden(props["node"], _why(dry_run, differences))
         return {
             **props,
             "token": token(),
             "boot_id": facts.boot_id or "",
             "reboot": reboot,
             "reboot_expected": dry_run.reboots or reboot != "none",
+            "mode": "staged" if dry_run.reboots else props["apply_mode"],
             "differences": differences,
             "facts": shown_facts(facts),
             DRIFT: [],
@@ -148,13 +194,29 @@ def _reboot(dry_run: ApplyResult, differences: Sequence[str], *, again: bool, st
     if staged:
         return "none"
     if dry_run.reboots:
-        return "apply"
+        return "request"
     only_at_boot = any(difference.startswith(PART_PATH) for difference in differences)
     return "request" if only_at_boot or (again and differences) else "none"
 
 
-def _why(reboot: Reboot, dry_run: ApplyResult, differences: Sequence[str]) -> str:
-    return " ".join(dry_run.details.split()) if reboot == "apply" else "; ".join(differences)
+def _why(dry_run: ApplyResult, differences: Sequence[str]) -> str:
+    return " ".join(dry_run.details.split()) if dry_run.reboots else "; ".join(differences)
+
+
+def _upgraded(props: Props, facts: NodeFacts) -> list[str]:
+    """Which versions moved since the last look; one that was not known then has not."""
+    before, now = props.get("facts") or {}, shown_facts(facts)
+    moved_names = [name for name in _VERSIONS if name in before and name in now and before[name] != now[name]]
+    return [f"{name} is {now[name]}, was {before[name]}" for name in moved_names]
+
+
+def _require_release(props: Props, facts: NodeFacts) -> None:
+    if facts.talos is not None and _minor(facts.talos) != _minor(props["talos"]):
+        raise ReleaseDiffers(props["node"], facts.talos, props["talos"])
+
+
+def _minor(version: str) -> list[str]:
+    return version.removeprefix("v").split(".")[:2]
 
 
 class MachineState(Resource, module="talos", name="MachineState"):
@@ -164,8 +226,10 @@ class MachineState(Resource, module="talos", name="MachineState"):
     """New whenever the config must be applied again."""
     boot_id: pulumi.Output[str]
     """The boot id before the apply; an output only."""
+    mode: pulumi.Output[str]
+    """Talos's mode to apply with: `staged` where the apply would restart the node by itself."""
     reboot: pulumi.Output[str]
-    """`none`, `apply` or `request`: who restarts the node."""
+    """`none` or `request`: whether MachineReady restarts the node."""
     reboot_expected: pulumi.Output[bool]
     """Whether the config takes effect with a restart only."""
     differences: pulumi.Output[Sequence[str]]
@@ -174,6 +238,6 @@ class MachineState(Resource, module="talos", name="MachineState"):
     """The node's facts before the apply."""
 
     def __init__(self, name: str, props: Props, opts: pulumi.ResourceOptions | None = None) -> None:
-        outputs = ("token", "boot_id", "reboot", "reboot_expected", "differences", "facts", DRIFT)
+        outputs = ("token", "boot_id", "mode", "reboot", "reboot_expected", "differences", "facts", DRIFT)
         declared = {**props, "version": VERSION, **dict.fromkeys(outputs)}
         super().__init__(MachineStateProvider(), name, declared, opts)

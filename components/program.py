@@ -26,9 +26,12 @@ def declare(settings: Settings) -> GpuNode:
         Method(settings.cdi.method),
         default_runtime=settings.cdi.runtime == "default",
     )
+    credentials = TalosConfig.load(settings.talosconfig or None)
+    if soon := credentials.expiry_warning():
+        pulumi.log.warn(soon)
     args = GpuNodeArgs(
         settings=settings,
-        credentials=TalosConfig.load(settings.talosconfig or None),
+        credentials=credentials,
         machine_config=render(base, lacking(base, want).patches),
     )
     return GpuNode(settings.node.name, args)

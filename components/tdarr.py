@@ -11,10 +11,12 @@ import pulumi_kubernetes as k8s
 from components.names import SPEC_DIGEST, labels, object_name, placement
 from components.ordering import waits
 from components.volumes import mounts, pod_volumes
+from talos_gpu.kube.takeover import MANAGER
 from talos_gpu.settings import Tdarr
 from talos_gpu.settings.tdarr import PersistentVolumeClaim
 
 APP = "tdarr-node-gpu"
+_ADOPTING = {"pulumi.com/patchFieldManager": MANAGER, "pulumi.com/patchForce": "true"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class TdarrNodeArgs:
     """A new spec restarts the worker; None where there is no spec of ours."""
     shared: k8s.Provider
     """For the namespace, which may be there already."""
+    adopt: bool = False
+    """Whether a Deployment that was made by hand may be there: ours then owns its fields, and drops what it has not."""
 
 
 class TdarrNode(pulumi.ComponentResource):
@@ -58,7 +62,10 @@ class TdarrNode(pulumi.ComponentResource):
         self.deployment = k8s.apps.v1.Deployment(
             f"{name}-deployment",
             metadata=k8s.meta.v1.ObjectMetaArgs(
-                name=self.name, namespace=self.namespace, labels=labels(APP, args.node)
+                name=self.name,
+                namespace=self.namespace,
+                labels=labels(APP, args.node),
+                annotations=_ADOPTING if args.adopt else None,
             ),
             spec=k8s.apps.v1.DeploymentSpecArgs(**deployment_spec(args, self.name)),
             opts=pulumi.ResourceOptions(

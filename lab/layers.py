@@ -23,7 +23,7 @@ from lab.toolchain import TOOLKIT
 GLIBC = "usr/local/glibc/usr/lib"
 """Where the extension of Talos <= 1.12 keeps the driver's libraries."""
 
-_LIBRARIES = "lib/x86_64-linux-gnu"
+BASE_LIBRARIES = "lib/x86_64-linux-gnu"
 
 _EMPTY = [
     "bin",
@@ -98,7 +98,7 @@ disabled_plugins = [
 """
 
 # what the extension brings for the `nvidia` handler (siderolabs/extensions, 10-nvidia-container-runtime.part, 1.11)
-_EXTENSION_PART = """\
+EXTENSION_PART = """\
 [plugins]
   [plugins."io.containerd.cri.v1.runtime"]
     [plugins."io.containerd.cri.v1.runtime".containerd]
@@ -109,7 +109,7 @@ _EXTENSION_PART = """\
             BinaryName = "/usr/local/bin/nvidia-container-runtime"
 """
 
-_TOOLKIT_CONFIG = """\
+TOOLKIT_CONFIG = """\
 [nvidia-container-cli]
 load-kmods = false
 ldcache = "/etc/ld.so.cache"
@@ -121,7 +121,8 @@ runtimes = ["/bin/runc"]
 """
 
 
-def _layer(name: str, facts: object, make: Callable[[Path], None]) -> Path:
+def layer(name: str, facts: object, make: Callable[[Path], None]) -> Path:
+    """The folder that `make` fills, made once per `facts`, below the cache."""
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]
     final = cache_root() / "layers" / f"{name}-{digest}"
     if not final.exists():
@@ -129,11 +130,17 @@ def _layer(name: str, facts: object, make: Callable[[Path], None]) -> Path:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         make(scratch)
-        scratch.rename(final)
+        try:
+            scratch.rename(final)
+        except OSError:
+            if not final.exists():  # made by another command at the same time, which is as good
+                raise
+            shutil.rmtree(scratch)
     return final
 
 
-def _identity(paths: Iterable[Path | str]) -> list[tuple[str, int, int]]:
+def identity(paths: Iterable[Path | str]) -> list[tuple[str, int, int]]:
+    """What a layer's files were made of: path, size, time. Raises LabRefused for one that is not there."""
     found = []
     for path in map(Path, paths):
         if not path.exists():
@@ -143,7 +150,8 @@ def _identity(paths: Iterable[Path | str]) -> list[tuple[str, int, int]]:
     return found
 
 
-def _copy(source: Path | str, target: Path) -> None:
+def copied(source: Path | str, target: Path) -> None:
+    """A file of the layer; those in the cache are linked, not copied."""
     target.parent.mkdir(parents=True, exist_ok=True)
     ours = Path(source).resolve()
     if ours.is_relative_to(cache_root().resolve()):
@@ -170,8 +178,8 @@ def base_layer(binaries: Path) -> Path:
         **{f"usr/sbin/{Path(tool).name}": Path(tool) for tool in _HOST_TOOLS},
         "sbin/ldconfig": Path("/sbin/ldconfig"),
     }
-    facts = [_identity(programs.values()), _EMPTY, _CONTAINERD_TOML, _file_texts()]
-    return _layer("base", facts, lambda root: _lay_base(root, programs))
+    facts = [identity(programs.values()), _EMPTY, _CONTAINERD_TOML, _file_texts()]
+    return layer("base", facts, lambda root: _lay_base(root, programs))
 
 
 def _file_texts() -> Mapping[str, str]:
@@ -188,9 +196,9 @@ def _lay_base(root: Path, programs: Mapping[str, Path]) -> None:
     for folder in _EMPTY:
         (root / folder).mkdir(parents=True, exist_ok=True)
     for target, source in programs.items():
-        _copy(source, root / target)
+        copied(source, root / target)
         for library in _needed_libraries(source):
-            _copy_once(library, root / _LIBRARIES / Path(library).name)
+            _copy_once(library, root / BASE_LIBRARIES / Path(library).name)
     _copy_once("/lib64/ld-linux-x86-64.so.2", root / "lib64/ld-linux-x86-64.so.2")
     for alias in _IPTABLES:
         (root / "usr/sbin" / alias).symlink_to("xtables-nft-multi")
@@ -198,36 +206,42 @@ def _lay_base(root: Path, programs: Mapping[str, Path]) -> None:
     shutil.copytree("/usr/lib/x86_64-linux-gnu/xtables", modules)
     for module in modules.glob("*.so"):
         for library in _needed_libraries(module):
-            _copy_once(library, root / _LIBRARIES / Path(library).name)
+            _copy_once(library, root / BASE_LIBRARIES / Path(library).name)
     for target, text in _file_texts().items():
         (root / target).write_text(text)
 
 
 def _copy_once(source: Path | str, target: Path) -> None:
     if not target.exists():
-        _copy(source, target)
+        copied(source, target)
 
 
 def driver_layer(binaries: Path, driver: str) -> Path:
     """The NVIDIA extension of Talos <= 1.12: driver libraries (mocks), toolkit behind the wrapper, containerd part."""
     gpu = cache_root() / "gpu" / driver
     build_gpu(gpu, driver)
-    toolkit = ("nvidia-ctk", "nvidia-cdi-hook", "nvidia-container-runtime", "nvidia-container-runtime.cdi")
+    toolkit = (
+        "nvidia-ctk",
+        "nvidia-cdi-hook",
+        "nvidia-container-runtime",
+        "nvidia-container-runtime-hook",
+        "nvidia-container-runtime.cdi",
+    )
     wrapper = binaries / "nvidia-container-runtime-wrapper"
     facts = [
-        _identity([*(binaries / name for name in toolkit), wrapper, *sorted(gpu.iterdir())]),
+        identity([*(binaries / name for name in toolkit), wrapper, *sorted(gpu.iterdir())]),
         TOOLKIT,
-        _EXTENSION_PART,
-        _TOOLKIT_CONFIG,
+        EXTENSION_PART,
+        TOOLKIT_CONFIG,
     ]
 
     def lay(root: Path) -> None:
         bin_folder, libraries = root / "usr/local/bin", root / GLIBC
         bin_folder.mkdir(parents=True)
         libraries.mkdir(parents=True)
-        _copy(wrapper, bin_folder / wrapper.name)
+        copied(wrapper, bin_folder / wrapper.name)
         for name in toolkit:
-            _copy(binaries / name, bin_folder / f"{name}.real")
+            copied(binaries / name, bin_folder / f"{name}.real")
             (bin_folder / name).symlink_to(wrapper.name)
         for path in sorted(gpu.iterdir()):
             if path.name == "nvidia-smi":
@@ -236,12 +250,12 @@ def driver_layer(binaries: Path, driver: str) -> Path:
                 # copied, never linked: a test that breaks one node's library must not reach another's
                 shutil.copy2(path, libraries / path.name, follow_symlinks=False)
         for target, text in {
-            "etc/ld.so.conf": f"/{GLIBC}\n/{_LIBRARIES}\n",
-            "etc/cri/conf.d/10-nvidia-container-runtime.part": _EXTENSION_PART,
-            "usr/local/etc/nvidia-container-runtime/config.toml": _TOOLKIT_CONFIG,
+            "etc/ld.so.conf": f"/{GLIBC}\n/{BASE_LIBRARIES}\n",
+            "etc/cri/conf.d/10-nvidia-container-runtime.part": EXTENSION_PART,
+            "usr/local/etc/nvidia-container-runtime/config.toml": TOOLKIT_CONFIG,
         }.items():
             (root / target).parent.mkdir(parents=True, exist_ok=True)
             (root / target).write_text(text)
         subprocess.run(["/sbin/ldconfig", "-r", str(root)], check=True)
 
-    return _layer(f"driver-{driver}", facts, lay)
+    return layer(f"driver-{driver}", facts, lay)

@@ -44,6 +44,8 @@ PROFILE: Mapping[str, Any] = {
     "sysctls": {"net.core.bpf_jit_harden": 2, "kernel.kptr_restrict": 2},
     "boot_delay_s": 0,
     "boot_id": "",
+    "cdi_service": False,
+    "certificate_expired": False,
 }
 """The pretended facts of the seed's node (Talos v1.11.1, driver 535.247.01, Quadro P2000)."""
 
@@ -184,6 +186,13 @@ class Node:
         """The pretended facts as they are set."""
         facts: dict[str, Any] = json.loads(self.profile_path.read_text())
         return facts
+
+    def set_faults(self, **faults: float | list[str] | dict[str, int]) -> None:
+        """Break the machine API from the next call on (lab/node/internal/api/faults.go); without any: mend it."""
+        path = self.state / "state" / "faults.json"
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(faults))
+        fresh.rename(path)
 
     def set_layers(self, layers: Sequence[Path]) -> None:
         """Use other layers (an upgraded driver) from the next start on."""

@@ -85,7 +85,13 @@ def _kubernetes_ldflags() -> str:
 _TOOLKIT = "github.com/NVIDIA/nvidia-container-toolkit"
 _KUBE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kubectl")
 _CONTAINERD = ("containerd", "containerd-shim-runc-v2", "ctr")
-_NVIDIA = ("nvidia-cdi-hook", "nvidia-container-runtime", "nvidia-container-runtime.cdi", "nvidia-ctk")
+_NVIDIA = (
+    "nvidia-cdi-hook",
+    "nvidia-container-runtime",
+    "nvidia-container-runtime-hook",
+    "nvidia-container-runtime.cdi",
+    "nvidia-ctk",
+)
 
 NODE_TOOLS = (
     Tool(

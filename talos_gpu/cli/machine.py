@@ -1,20 +1,25 @@
-"""`talos-gpu machine`: machine configs, without a node."""
+"""`talos-gpu machine`: machine configs, without a node unless one is named."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from talos_gpu.errors import UsageError
+from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.config_diff import config_diff
+from talos_gpu.talos.credentials import TalosConfig
 from talos_gpu.talos.errors import MachineConfigConflict, MethodUnfit, UnknownRelease
 from talos_gpu.talos.machine_config import Lacking, lacking, wanted
 from talos_gpu.talos.reboot import By, RebootReason, reboot_reasons
 from talos_gpu.talos.releases import Method, ReleaseFacts, strategy_for
+from talos_gpu.talos.removal import live_config, removed
 from talos_gpu.talos.render import render as laid
 
 REFUSED = 1
@@ -57,11 +62,22 @@ def render(
     ] = "",
     diff: Annotated[bool, typer.Option("--diff", help="What changes and why, secrets hidden, instead.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --diff: for programs.")] = False,
+    node: Annotated[
+        str, typer.Option("--node", metavar="ADDRESS", help="Compare with this node's live machine config too.")
+    ] = "",
+    endpoint: Annotated[
+        str, typer.Option(metavar="HOST[:PORT]", help="With --node: what is dialled [default: the node].")
+    ] = "",
+    talosconfig: Annotated[str, typer.Option(metavar="FILE", help="With --node [default: $TALOSCONFIG].")] = "",
+    allow_removal: Annotated[
+        bool, typer.Option("--allow-removal", help="With --node: what only the live config has may go.")
+    ] = False,
 ) -> None:
     """Print the machine config with what the GPU needs; with --diff, what that changes.
 
-    Exit code 1, and nothing on stdout, where it refuses: the base and the GPU exclude each other, or the release is
-    not known. 2 where the base cannot be read. The config is printed whole, with its secrets.
+    Exit code 1, and nothing on stdout, where it refuses: the base and the GPU exclude each other, the release is not
+    known, or (with --node) the live config has keys that the base has not. 2 where the base cannot be read. The config
+    is printed whole, with its secrets.
     """
     text = _read(base)
     try:
@@ -69,6 +85,8 @@ def render(
         chosen = method or (Method.NATIVE if release.native else Method.SPEC)
         lacks = lacking(text, wanted(release, chosen, default_runtime=default_runtime))
         rendered = laid(text, lacks.patches)
+        if node and (gone := _removed(node, endpoint, talosconfig, rendered)):
+            _tell_removed(node, gone, allowed=allow_removal)
     except (MachineConfigConflict, MethodUnfit, UnknownRelease) as refusal:
         typer.echo(f"talos-gpu: {refusal}", err=True)
         raise typer.Exit(REFUSED) from None
@@ -80,6 +98,23 @@ def render(
     reasons = reboot_reasons(text, rendered, release)
     changes = config_diff(text, rendered)
     typer.echo(_as_json(lacks, reasons, changes) if as_json else _as_text(lacks, reasons, changes), nl=False)
+
+
+def _removed(node: str, endpoint: str, talosconfig: str, rendered: str) -> tuple[str, ...]:
+    async def ask() -> str:
+        credentials = TalosConfig.load(talosconfig or None)
+        async with MachineClient(credentials, endpoint or node, node if endpoint else None) as client:
+            return await live_config(client)
+
+    return removed(asyncio.run(ask()), rendered)
+
+
+def _tell_removed(node: str, gone: Sequence[str], *, allowed: bool) -> None:
+    listed = "".join(f"\n  - {key}" for key in gone)
+    typer.echo(f"talos-gpu: the live machine config of {node} has what this one has not:{listed}", err=True)
+    if not allowed:
+        typer.echo("  remedy: put it into the base, or say --allow-removal", err=True)
+        raise typer.Exit(REFUSED)
 
 
 def _read(path: str) -> str:

@@ -204,6 +204,12 @@ class Cluster:
         """Delete an object; one that is not there is deleted."""
         await self._call("DELETE", path, f"deleting {path}", document={"gracePeriodSeconds": grace_seconds})
 
+    async def patch(self, path: str, document: Mapping[str, Any]) -> bool:
+        """Lay a JSON merge patch (RFC 7386) over an object; False if it is not there."""
+        headers = {"Content-Type": "application/merge-patch+json"}
+        answer = await self._call("PATCH", path, f"changing {path}", document=document, headers=headers)
+        return answer.status_code != _NOT_FOUND
+
     async def _call(
         self,
         method: str,
@@ -212,6 +218,7 @@ class Cluster:
         *,
         params: Mapping[str, str] | None = None,
         document: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """One request; an answer that is neither good nor 404 is raised as ClusterRefused.
 
@@ -220,7 +227,14 @@ class Cluster:
         base, _, url = path.rpartition("/")
         try:
             async with self._opened.call_api(
-                method, base=base, version="", url=url, params=params, json=document, raise_for_status=False
+                method,
+                base=base,
+                version="",
+                url=url,
+                params=params,
+                json=document,
+                headers=headers,
+                raise_for_status=False,
             ) as answer:
                 pass
         except Exception as error:

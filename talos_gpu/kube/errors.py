@@ -6,12 +6,17 @@ TalosGpuError
 │   ├── ClusterRefused      the API server answered with an error
 │   ├── NodeNotReady        the node did not reach the wanted state in time; says what was last seen
 │   ├── PodNotFound
-│   └── ExecFailed          the command was not run (one that ran and failed is a result, not an error)
+│   ├── ExecFailed          the command was not run (one that ran and failed is a result, not an error)
+│   ├── StillEncoding       an encode still runs on a node that is to restart
+│   ├── NotDrained          pods could not be evicted from a node that is to restart
+│   └── ImageNotPulled      an image could not be had before a node's restart
 └── UsageError
     └── KubeconfigInvalid
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from talos_gpu.errors import TalosGpuError, UsageError
 
@@ -74,4 +79,36 @@ class ExecFailed(KubeError):
     def __init__(self, namespace: str, name: str, detail: str) -> None:
         super().__init__(
             f"exec in pod {namespace}/{name}: {detail}", remedy=f"kubectl -n {namespace} describe pod {name}"
+        )
+
+
+class StillEncoding(KubeError):
+    """Work was still going on after `seconds`; the node was not restarted."""
+
+    def __init__(self, node: str, seconds: float, seen: str) -> None:
+        super().__init__(
+            f"{node} was not restarted: after {seconds:g} s there still ran {seen}",
+            remedy="pause the worker in Tdarr and run `pulumi up` again, or set "
+            "machine.before_restart.on_deadline: continue, which restarts the node all the same",
+        )
+
+
+class NotDrained(KubeError):
+    """Pods stayed on the node; it was not restarted."""
+
+    def __init__(self, node: str, seconds: float, pods: Sequence[str], why: str) -> None:
+        super().__init__(
+            f"{node} was not restarted: after {seconds:g} s {', '.join(pods)} could not be evicted: {why}",
+            remedy="see what their PodDisruptionBudget waits for (kubectl get pdb -A), or set "
+            "machine.before_restart.drain: false",
+        )
+
+
+class ImageNotPulled(KubeError):
+    """The image is not on the node, and could not be pulled; the node was not restarted."""
+
+    def __init__(self, node: str, image: str, why: str) -> None:
+        super().__init__(
+            f"{node} was not restarted: its pods would not come back, image {image} could not be pulled: {why}",
+            remedy="correct the image in the stack, or set machine.before_restart.pull_images: false",
         )

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from talos_gpu.settings.base import Strict
 from talos_gpu.settings.rules import Image, Name
 from talos_gpu.talos.part import RUNTIME
 
 
+def _short(method: object) -> object:
+    return "jit" if method == "jit-cdi" else method
+
+
 class Cdi(Strict):
     """How containers get the GPU."""
 
-    method: Literal["spec", "jit", "native", "sysctl"] = Field(
+    method: Annotated[Literal["spec", "jit", "native", "sysctl"], BeforeValidator(_short)] = Field(
         default="spec",
         title="Method",
         description="`spec`: a spec generated on the host, patched and installed at each boot (Talos 1.7 to 1.12). "
-        "`jit`: the extension's runtime makes it in memory (1.9 to 1.12). "
+        "`jit`, or `jit-cdi`: the extension's runtime makes it in memory (1.9 to 1.12). "
         "`native`: the system's own service makes it (from 1.13). "
         "`sysctl`: legacy injection with net.core.bpf_jit_harden lowered to 1 (up to 1.12).",
     )

@@ -53,6 +53,41 @@ class Node(Strict):
         return self.treat_as or self.talos
 
 
+class BeforeRestart(Strict):
+    """What is done before this program restarts the node; in the end the node is uncordoned whatever happened."""
+
+    cordon: bool = Field(
+        default=True,
+        title="Make the node quiet",
+        description="Cordon it and wait until no encode runs; `false` restarts it at once.",
+    )
+    encode_deadline_s: int = Field(
+        default=1800,
+        ge=0,
+        le=86400,
+        title="Deadline of encodes",
+        description="Seconds for running encodes to end: ffmpeg or HandBrake in the worker, sessions on the GPU.",
+    )
+    on_deadline: Literal["stop", "continue"] = Field(
+        default="stop",
+        title="After the deadline",
+        description="`stop`: no restart, the `up` fails. `continue`: restart all the same.",
+    )
+    drain: bool = Field(
+        default=False,
+        title="Drain",
+        description="Evict the node's pods first, as their PodDisruptionBudgets allow it.",
+    )
+    drain_deadline_s: int = Field(
+        default=300, ge=1, le=86400, title="Deadline of the drain", description="Seconds; after it there is no restart."
+    )
+    pull_images: bool = Field(
+        default=True,
+        title="Pull images",
+        description="Have the images of the stack's pods on the node before it restarts.",
+    )
+
+
 class Machine(Strict):
     """The node's machine config, and how it is applied."""
 
@@ -76,4 +111,12 @@ class Machine(Strict):
         le=7200,
         title="Deadline of the node",
         description="Seconds within which the node must be back, configured and Ready after an apply.",
+    )
+    before_restart: BeforeRestart = Field(
+        default_factory=BeforeRestart, title="Before a restart", description="How the node is made quiet."
+    )
+    allow_removal: bool = Field(
+        default=False,
+        title="Allow removal",
+        description="Whether the first `up` may take away what the live machine config has and the base has not.",
     )

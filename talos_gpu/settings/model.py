@@ -28,6 +28,12 @@ class Settings(Strict):
         title="Verify",
         description="`true`: an `up` fails unless the GPU is proven to encode, decode and compute in the worker.",
     )
+    adopt: bool = Field(
+        default=False,
+        title="Adopt",
+        description="Take over what was made by hand: the worker's Deployment of the same name and selector; the "
+        "write-up's DaemonSet and generator are deleted once ours are ready.",
+    )
     talosconfig: str = Field(
         default="", title="talosconfig", description="Path; default: $TALOSCONFIG, then ~/.talos/config."
     )
@@ -39,6 +45,12 @@ class Settings(Strict):
     def base_path(self) -> Path:
         """Where the base machine config lies."""
         return Path(self.machine.base).expanduser()
+
+    @property
+    def images(self) -> Sequence[str]:
+        """The images of all pods that the stack runs on the node."""
+        own = [self.cdi.image] if self.cdi.method == "spec" else []
+        return [*own, *([self.tdarr.image] if self.tdarr is not None else [])]
 
     @property
     def warnings(self) -> Sequence[str]:

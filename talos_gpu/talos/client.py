@@ -211,11 +211,13 @@ def _file_entry(info: machine_pb2.FileInfo) -> FileEntry:
 
 def _resource(resource: state_pb2.Resource) -> Resource:
     metadata = resource.metadata
+    spec = yaml.load(resource.spec.yaml_spec, Loader=_LOADER)  # noqa: S506 - a safe loader
     return Resource(
         namespace=metadata.namespace,
         type=metadata.type,
         id=metadata.id,
         version=metadata.version,
         phase=metadata.phase,
-        spec=yaml.load(resource.spec.yaml_spec, Loader=_LOADER) or {},  # noqa: S506 - a safe loader
+        spec=spec if isinstance(spec, dict) else {},
+        text=spec if isinstance(spec, str) else "",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -85,3 +85,6 @@ class Resource:
     version: str
     phase: str
     spec: Mapping[str, Any]
+    """Empty where the resource is text."""
+    text: str = field(default="", repr=False)
+    """What the resource is where it is text, such as a machine config; secrets may be in it."""

@@ -90,16 +90,20 @@ def reboot_reasons(old: str, new: str, release: ReleaseFacts) -> tuple[RebootRea
     the field would have to be known: an answer may say restart too often, never too seldom.
     Raises MachineConfigInvalid if one of them cannot be read.
     """
-    by = By.APPLY if release.reboot_on_apply else By.REQUEST
+    keys = _changed(plain(old), plain(new), "")
+    return tuple(found for key in keys if (found := reason(key, release)) is not None)
+
+
+def reason(key: str, release: ReleaseFacts) -> RebootReason | None:
+    """Return why a change of a key outside of LIVE restarts a node of the release; None where it takes it running."""
     taken = [
         *([] if release.part_at_boot else [f"machine.files: {PART_PATH}"]),
         *([] if release.udev_at_boot else ["machine.udev"]),
     ]
-    return tuple(
-        RebootReason(key, _WHY.get(key.partition(":")[0], _OTHERWISE), by)
-        for key in _changed(_plain(old), _plain(new), "")
-        if key not in taken
-    )
+    if key in taken:
+        return None
+    by = By.APPLY if release.reboot_on_apply else By.REQUEST
+    return RebootReason(key, _WHY.get(key.partition(":")[0].partition(" ")[0], _OTHERWISE), by)
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -131,8 +135,8 @@ def _by_path(entries: Sequence[Any]) -> dict[str, list[Any]]:
     return found
 
 
-def _plain(config: str) -> dict[str, Any]:
-    """The v1alpha1 document's values; null counts as absent."""
+def plain(config: str) -> dict[str, Any]:
+    """Return the v1alpha1 document's values, scalars as (kind, text); null counts as absent."""
     for document in documents(config):
         if not document.kind:
             value = _value(written_out(document.root))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ class Stack:
 
     def __init__(self, folder: Path) -> None:
         authority = Authority()
-        self.client: Pair = authority.client("os:admin")
+        self.client: Pair = authority.client("os:admin", end=timedelta(days=60))
         self.base, self.talosconfig = folder / "base.yaml", folder / "talosconfig"
         self.base.write_text(BASE)
         self.talosconfig.write_text(talosconfig(authority, self.client))

@@ -38,7 +38,8 @@ OUTPUTS: Mapping[str, Mapping[str, Any]] = {
     "pulumi-python:dynamic/talos:MachineState": {
         "token": "machine-token",
         "boot_id": "boot-1",
-        "reboot": "apply",
+        "mode": "staged",
+        "reboot": "request",
         "reboot_expected": True,
         "facts": {},
     },

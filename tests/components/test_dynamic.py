@@ -12,6 +12,7 @@ import pytest
 from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.runtime.rpc import UNKNOWN
 
+from components.adoption import RetiredProvider, TakenOverProvider
 from components.cdi_source import CdiSourceProvider
 from components.cdi_spec import CdiSpecProvider
 from components.dynamic import NodeProvider, run, whole
@@ -20,7 +21,15 @@ from components.machine_state import MachineStateProvider
 from components.verified import VerifiedProvider
 from talos_gpu.errors import TalosGpuError
 
-PROVIDERS = [MachineStateProvider, MachineReadyProvider, CdiSourceProvider, CdiSpecProvider, VerifiedProvider]
+PROVIDERS = [
+    MachineStateProvider,
+    MachineReadyProvider,
+    CdiSourceProvider,
+    CdiSpecProvider,
+    TakenOverProvider,
+    RetiredProvider,
+    VerifiedProvider,
+]
 providers = pytest.mark.parametrize("provider", PROVIDERS)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from pulumi.output import Unknown
 from talos_gpu.settings import SettingsInvalid
 from tests.components.conftest import Stack
 from tests.components.engine import OUTPUTS, Run, run_program, stack_config
+from tests.talos.pki import Authority, talosconfig
 
 Runs = Callable[..., Run]
 CHAIN = [
@@ -201,6 +203,7 @@ def test_volumes_of_all_four_kinds(run: Runs) -> None:
     ("cdi", "devices", "runtime_class"),
     [
         ({"method": "jit"}, "runtime.nvidia.com/gpu=all", "nvidia"),
+        ({"method": "jit-cdi"}, "runtime.nvidia.com/gpu=all", "nvidia"),
         ({"method": "sysctl"}, "all", "nvidia"),
     ],
 )
@@ -245,6 +248,20 @@ def test_without_a_worker_only_the_gpu_is_set_up(run: Runs) -> None:
     assert "h264" not in found.exports["verify"]
 
 
+def test_adoption_takes_over_before_the_worker_and_retires_after_the_installer(run: Runs) -> None:
+    found = run(adopt=True)
+    assert found.one("DaemonSet").urn in found.one("Retired").request.dependencies
+    assert found.one("TakenOver").urn in found.one("Deployment").request.dependencies
+    assert (
+        found.one("TakenOver").inputs["selector"] == found.one("Deployment").inputs["spec"]["selector"]["matchLabels"]
+    )
+    assert found.one("Deployment").inputs["metadata"]["annotations"] == {
+        "pulumi.com/patchFieldManager": "talos-nvidia-cdi",
+        "pulumi.com/patchForce": "true",
+    }
+    assert not {"TakenOver", "Retired"} & set(run().kinds())
+
+
 def test_outputs_that_a_person_wants(run: Runs) -> None:
     exports = run().exports
     assert {key: value for key, value in exports.items() if key != "verify"} == {
@@ -278,6 +295,14 @@ def test_images_without_digest_are_told(run: Runs) -> None:
             ("tdarr.image", "ghcr.io/haveagitgat/tdarr_node:2.73.01"),
         )
     ]
+
+
+def test_a_client_certificate_near_its_end_is_told(stack: Stack) -> None:
+    authority = Authority()
+    pair = authority.client("os:admin", end=timedelta(days=5))
+    stack.talosconfig.write_text(talosconfig(authority, pair))
+    [told] = [line for line in stack.run().log if "certificate" in line]
+    assert told.startswith("warning: the client certificate of talosconfig context 'lab' expires on ")
 
 
 def test_a_users_fault_ends_the_run_before_anything_is_declared(stack: Stack) -> None:

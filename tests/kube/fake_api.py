@@ -51,6 +51,8 @@ class Api:
     """Paths that were deleted."""
     delay: float = 0.0
     """Seconds before every answer but /version."""
+    evictions: list[int] = field(default_factory=list)
+    """Statuses of the next evictions, 201 when there is none left; one with 201 ends the pod."""
     requests: list[tuple[str, dict[str, list[str]]]] = field(default_factory=list)
     """Path and query of each request."""
 
@@ -114,6 +116,10 @@ async def _answer(api: Api, reader: asyncio.StreamReader, writer: asyncio.Stream
 def _found(api: Api, method: str, path: str, sent: bytes) -> tuple[int, Any]:
     if path == "/version":
         return 200, {"gitVersion": api.version}
+    if method == "POST" and path.endswith("/eviction"):
+        return _evicted(api, json.loads(sent))
+    if method == "PATCH" and path in api.objects:
+        _merge(api.objects[path], json.loads(sent))
     if method == "POST":
         document = json.loads(sent)
         if api.kubelet is not None:
@@ -126,6 +132,25 @@ def _found(api: Api, method: str, path: str, sent: bytes) -> tuple[int, Any]:
         api.deleted.append(path)
         del api.objects[path]
     return 404 if found is None else api.status, found
+
+
+def _evicted(api: Api, eviction: dict[str, Any]) -> tuple[int, Any]:
+    status = api.evictions.pop(0) if api.evictions else 201
+    if status == 201:
+        pods = api.objects["/api/v1/pods"]["items"]
+        pods[:] = [pod for pod in pods if pod["metadata"]["name"] != eviction["metadata"]["name"]]
+    return status, eviction
+
+
+def _merge(into: dict[str, Any], more: dict[str, Any]) -> None:
+    """A JSON merge patch (RFC 7386)."""
+    for key, value in more.items():
+        if value is None:
+            into.pop(key, None)
+        elif isinstance(value, dict):
+            _merge(into.setdefault(key, {}), value)
+        else:
+            into[key] = value
 
 
 async def _exec(

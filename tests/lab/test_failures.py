@@ -95,7 +95,8 @@ def test_a_node_that_does_not_come_back_is_named_with_what_was_last_seen(job: Ma
     with profile(job, boot_delay_s=600), job.configured(cdi={"runtime": "default"}, machine={"ready_timeout_s": 30}):
         said = fails(job)
     try:
-        assert f"{job.node.name} was not ready within 30 s; last seen: " in said, said
+        assert f"{job.node.name} was not ready within 30 s; condition api, last seen: " in said, said
+        assert "likely cause: the node has not come back" in said
         assert f"remedy: talosctl -n {job.node.name} dmesg" in said
         assert objects(job) == before, "something was done on a node that is away"
     finally:
@@ -107,7 +108,8 @@ def test_a_node_that_comes_back_on_the_old_boot_is_not_taken_for_rebooted(job: M
     boot = job.boot_id()
     with profile(job, boot_id=boot), job.configured(cdi={"runtime": "default"}, machine={"ready_timeout_s": 30}):
         said = fails(job)
-    assert f"was not ready within 30 s; last seen: still on boot {boot}" in said, said
+    assert f"was not ready within 30 s; condition boot-id, last seen: still on boot {boot}" in said, said
+    assert "likely cause: it answers and was not restarted" in said
     restart(job)
     recovers(job)
 

@@ -31,7 +31,7 @@ class Node:
     """What the fake node is like; tests change it."""
 
     files: dict[str, bytes] = field(default_factory=dict)
-    resources: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    resources: dict[tuple[str, str], Mapping[str, Any] | str] = field(default_factory=dict)
     services: list[machine_pb2.ServiceInfo] = field(default_factory=list)
     folder: list[machine_pb2.FileInfo] = field(default_factory=list)
     chunk: int = 64 * 1024
@@ -176,10 +176,10 @@ class FakeTalos:
                 await stream.send_message(state_pb2.ListResponse(resource=_resource(kind, id_, spec)))
 
 
-def _resource(kind: str, id_: str, spec: Mapping[str, Any]) -> state_pb2.Resource:
+def _resource(kind: str, id_: str, spec: Mapping[str, Any] | str) -> state_pb2.Resource:
     return state_pb2.Resource(
         metadata=state_pb2.Metadata(namespace="runtime", type=kind, id=id_, version="1", phase="running"),
-        spec=state_pb2.Spec(yaml_spec=yaml.safe_dump(dict(spec))),
+        spec=state_pb2.Spec(yaml_spec=yaml.safe_dump(spec if isinstance(spec, str) else dict(spec))),
     )
 
 

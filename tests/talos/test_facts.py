@@ -67,7 +67,7 @@ def extension(name: str, version: str) -> Mapping[str, Any]:
 
 
 def gpu_node() -> Node:
-    resources: dict[tuple[str, str], Mapping[str, Any]] = {
+    resources: dict[tuple[str, str], Mapping[str, Any] | str] = {
         (EXTENSIONS, "0"): extension("nonfree-kmod-nvidia-lts", "535.247.01-v1.11.1"),
         (EXTENSIONS, "1"): extension("nvidia-container-toolkit-lts", "535.247.01-v1.17.8"),
         (EXTENSIONS, "2"): extension("modules.dep", "6.12.45-talos"),

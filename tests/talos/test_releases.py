@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from talos_gpu.cdi import Strategy
 from talos_gpu.talos.drivers import Generation, flavours, needs_open_modules
 from talos_gpu.talos.errors import MethodUnfit, UnknownRelease
 from talos_gpu.talos.messages import ApplyMode
+from talos_gpu.talos.release_table import table
 from talos_gpu.talos.releases import CRI_SECTION_1, CRI_SECTION_2, RELEASES, Method, strategy_for
 
 
@@ -153,3 +156,8 @@ def test_a_method_that_does_not_fit_is_refused(version: str, method: Method, tex
 
 def test_jit_has_its_long_name_too() -> None:
     assert Method("jit-cdi") is Method.JIT
+
+
+def test_the_docs_show_this_table() -> None:
+    page = Path(__file__).parents[2] / "docs" / "machine-config.md"
+    assert table() in page.read_text()

@@ -28,9 +28,9 @@ func pid1() error {
 		return err
 	}
 
-	callers := &api.Callers{}
+	callers, faulty := &api.Callers{}, api.NewFaulty(spec.StateDir)
 
-	server, err := newServer(m, callers)
+	server, err := newServer(m, callers, faulty)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func pid1() error {
 	go m.Boot()
 
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- server.Serve(faulty.Listener(listener)) }()
 
 	select {
 	case err := <-served:
@@ -91,7 +91,7 @@ func machine() (*boot.Machine, error) {
 	return boot.New(node, profile, string(bootID), spec.StateDir, facts), nil
 }
 
-func newServer(m *boot.Machine, callers *api.Callers) (*grpc.Server, error) {
+func newServer(m *boot.Machine, callers *api.Callers, faulty *api.Faulty) (*grpc.Server, error) {
 	own, err := identity.Load(spec.IdentityDir)
 	if err != nil {
 		return nil, err
@@ -109,5 +109,7 @@ func newServer(m *boot.Machine, callers *api.Callers) (*grpc.Server, error) {
 
 	names := []string{m.Node.Name, m.Node.Address, "127.0.0.1"}
 
-	return api.NewServer(api.NewNode(m, resources), resources, names, grpc.Creds(credentials), grpc.StatsHandler(callers)), nil
+	opts := append(faulty.Options(), grpc.Creds(credentials), grpc.StatsHandler(callers))
+
+	return api.NewServer(api.NewNode(m, resources), resources, names, opts...), nil
 }

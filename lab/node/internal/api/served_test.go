@@ -104,7 +104,7 @@ func serve(t *testing.T) lab {
 	bundle, err := secrets.LoadBundle(filepath.Join(l.dir, "secrets.yaml"))
 	must(t, err)
 
-	own, err := identity.Issue(bundle, "lab-1", "127.0.0.1")
+	own, err := identity.Issue(bundle, "lab-1", "127.0.0.1", time.Now())
 	must(t, err)
 
 	credentials, err := own.Credentials()

@@ -141,6 +141,12 @@ func (m *Machine) launch() []string {
 		m.Say("kubelet: %v", err)
 	}
 
+	if m.Profile.CDIService {
+		go m.services.untilSuccess(Service{ID: "ext-nvidia-cdi-gen", Args: []string{
+			"/usr/local/bin/nvidia-ctk", "cdi", "generate", "--output=/run/cdi/nvidia.yaml",
+		}})
+	}
+
 	var ids []string
 
 	for _, service := range all {

@@ -28,7 +28,7 @@ type Service struct {
 	Args []string
 	// After is the service that must be healthy first; empty for none.
 	After string
-	// Health returns why the service is not healthy.
+	// Health returns why the service is not healthy; nil where nothing checks it.
 	Health func(context.Context) error
 }
 
@@ -151,21 +151,51 @@ func (s *services) keep(service Service) {
 	}
 }
 
+// untilSuccess runs the service until it has ended well once (`restart: untilSuccess` of an extension service).
+func (s *services) untilSuccess(service Service) {
+	for {
+		status, err := s.run(service)
+		if err == nil && status == 0 {
+			s.event(service.ID, "Finished", "Service finished successfully")
+
+			return
+		}
+
+		if err != nil {
+			s.event(service.ID, "Failed", "%v", err)
+		} else {
+			s.event(service.ID, "Waiting", "Error running Process(%q), going to restart until it succeeds: exit code %d", service.Args, status)
+		}
+
+		time.Sleep(restartDelay)
+	}
+}
+
 func (s *services) once(service Service) error {
+	status, err := s.run(service)
+	if err == nil {
+		s.event(service.ID, "Waiting", "Process ended with %d, starting again", status)
+	}
+
+	return err
+}
+
+// run runs the service to its end and returns its exit status.
+func (s *services) run(service Service) (int, error) {
 	if err := os.MkdirAll(filepath.Dir(LogPath(service.ID)), 0o755); err != nil {
-		return err
+		return 0, err
 	}
 
 	log, err := os.OpenFile(LogPath(service.ID), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
-		return err
+		return 0, err
 	}
 
 	pid, ended, err := s.reaper.start(service.Args, log)
 	log.Close() //nolint:errcheck
 
 	if err != nil {
-		return err
+		return 0, err
 	}
 
 	s.event(service.ID, "Running", "Process Process(%q) started with PID %d", service.Args, pid)
@@ -175,7 +205,10 @@ func (s *services) once(service Service) error {
 
 	go func() {
 		defer close(checked)
-		s.watch(ctx, service)
+
+		if service.Health != nil {
+			s.watch(ctx, service)
+		}
 	}()
 
 	status := <-ended
@@ -183,9 +216,8 @@ func (s *services) once(service Service) error {
 	stop()
 	<-checked
 	s.health(service.ID, false, false, "")
-	s.event(service.ID, "Waiting", "Process ended with %d, starting again", status.ExitStatus())
 
-	return nil
+	return status.ExitStatus(), nil
 }
 
 // watch asks for the service's health until ctx ends.

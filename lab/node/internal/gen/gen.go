@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	clientconfig "github.com/siderolabs/talos/pkg/machinery/client/config"
 	"github.com/siderolabs/talos/pkg/machinery/config"
@@ -61,6 +62,9 @@ func Run(o Options) error {
 		return err
 	}
 
+	past := *bundle
+	past.Clock = secrets.NewFixedClock(time.Now().Add(-2 * constants.TalosAPIDefaultCertificateValidityDuration))
+
 	for name, of := range map[string]struct {
 		issuer *secrets.Bundle
 		role   role.Role
@@ -69,6 +73,7 @@ func Run(o Options) error {
 		"talosconfig-reader":   {bundle, role.Reader},
 		"talosconfig-operator": {bundle, role.Operator},
 		"talosconfig-stranger": {stranger, role.Admin},
+		"talosconfig-expired":  {&past, role.Admin},
 	} {
 		if files[name], err = talosconfig(o, of.issuer, of.role, name == "talosconfig-stranger", bundle); err != nil {
 			return err

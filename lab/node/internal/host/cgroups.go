@@ -160,7 +160,7 @@ func removeCgroups(name string) error {
 		return err
 	}
 
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(30 * time.Second) // a busy machine reaps late
 
 	for _, h := range all {
 		for {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/siderolabs/talos/pkg/machinery/config/generate/secrets"
 
@@ -37,7 +38,17 @@ func publish(node spec.Node, bootID, target string) error {
 		return err
 	}
 
-	own, err := identity.Issue(bundle, node.Name, node.Address)
+	var pretended spec.Profile
+	if err := json.Unmarshal(profile, &pretended); err != nil {
+		return err
+	}
+
+	issued := time.Now()
+	if pretended.CertificateExpired {
+		issued = issued.Add(-2 * identity.Lifetime)
+	}
+
+	own, err := identity.Issue(bundle, node.Name, node.Address, issued)
 	if err != nil {
 		return err
 	}

@@ -15,8 +15,8 @@ import (
 	"google.golang.org/grpc/credentials"
 )
 
-// lifetime of a server certificate; every boot makes a new one.
-const lifetime = 365 * 24 * time.Hour
+// Lifetime of a server certificate; every boot makes a new one.
+const Lifetime = 365 * 24 * time.Hour
 
 // Identity is the machine CA's certificate, and a server certificate of it with its key; all PEM.
 type Identity struct{ CA, Certificate, Key []byte }
@@ -25,8 +25,8 @@ func (i *Identity) files() map[string]*[]byte {
 	return map[string]*[]byte{"ca.crt": &i.CA, "server.crt": &i.Certificate, "server.key": &i.Key}
 }
 
-// Issue makes the identity of the node called name at address, signed by the machine CA of the secrets bundle.
-func Issue(bundle *secrets.Bundle, name, address string) (Identity, error) {
+// Issue makes the identity of the node called name at address as of a time, signed by the machine CA of the bundle.
+func Issue(bundle *secrets.Bundle, name, address string, now time.Time) (Identity, error) {
 	ip := net.ParseIP(address)
 	if ip == nil {
 		return Identity{}, fmt.Errorf("%q is no IP address", address)
@@ -41,8 +41,8 @@ func Issue(bundle *secrets.Bundle, name, address string) (Identity, error) {
 		x509.IPAddresses([]net.IP{ip, net.IPv4(127, 0, 0, 1)}),
 		x509.DNSNames([]string{name}),
 		x509.CommonName(name),
-		x509.NotBefore(time.Now().Add(-time.Minute)),
-		x509.NotAfter(time.Now().Add(lifetime)),
+		x509.NotBefore(now.Add(-time.Minute)),
+		x509.NotAfter(now.Add(Lifetime)),
 		x509.ExtKeyUsage([]stdx509.ExtKeyUsage{stdx509.ExtKeyUsageServerAuth}),
 	)
 	if err != nil {

@@ -68,6 +68,10 @@ type Profile struct {
 	BootDelay float64 `json:"boot_delay_s"`
 	// BootID is the id of every boot, if set: a fault, no two boots of a kernel have the same.
 	BootID string `json:"boot_id"`
+	// CDIService: the extension's service writes the CDI spec at every boot (Talos 1.13 and later).
+	CDIService bool `json:"cdi_service"`
+	// CertificateExpired: the machine API's certificate is past its time: a fault.
+	CertificateExpired bool `json:"certificate_expired"`
 }
 
 // Load reads a JSON file into a value of type T.

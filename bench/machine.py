@@ -1,0 +1,62 @@
+"""The machine: a node's facts against its slowest single call, and how soon a finished boot is noticed."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+
+from bench.figure import Amount, Figure
+from talos_gpu.talos.facts import LOADED_MODULES, read_facts
+from tests.components.providing import cluster_of, props, providing
+from tests.talos.asking import AUTHORITY, connected
+from tests.talos.fake_talos import serving
+from tests.talos.test_facts import gpu_node
+
+_INJECTED = 0.1
+"""Seconds on every call."""
+_ROUNDS = 5
+
+
+def measure() -> list[Figure | Amount]:
+    """Every figure of the machine; about ten seconds."""
+    return [asyncio.run(_facts()), _in_a_folder()]
+
+
+def _in_a_folder() -> Amount:
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(_noticed(Path(folder)))
+
+
+async def _facts() -> Figure:
+    node = gpu_node()
+    singles, alls = [], []
+    async with connected(node) as client:
+        await read_facts(client)
+        node.delay = _INJECTED
+        for _ in range(_ROUNDS):
+            started = time.perf_counter()
+            await client.version()
+            singles.append(time.perf_counter() - started)
+            started = time.perf_counter()
+            await read_facts(client)
+            alls.append(time.perf_counter() - started)
+    name = "machine: all facts of a node, 100 ms injected on every call"
+    return Figure(name, "the slowest single call", max(singles), min(alls), 1.5)
+
+
+async def _noticed(folder: Path) -> Amount:
+    """From the moment that the last condition holds to MachineReady's return; the bar is one second."""
+    late = []
+    for after in (0.9, 1.1, 1.35):
+        node, api = gpu_node(), cluster_of()
+        module = node.resources.pop((LOADED_MODULES, "nvidia_uvm"))
+        async with serving(node, AUTHORITY) as port, providing(folder, api) as provider:
+            waiting = asyncio.create_task(provider._apply(props(port, timeout_s=30)))
+            await asyncio.sleep(after)
+            node.resources[LOADED_MODULES, "nvidia_uvm"] = module
+            held = time.perf_counter()
+            await waiting
+            late.append(time.perf_counter() - held)
+    return Amount("machine: a finished boot is noticed", max(late), "s", 1.0, "the latest of three")

@@ -1,0 +1,49 @@
+"""What a changed machine config costs, told at preview from what was last applied; pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from components.dynamic import whole
+from talos_gpu.talos.footprint import reasons_between
+from talos_gpu.talos.reboot import By
+from talos_gpu.talos.releases import strategy_for
+
+FIRST = (
+    "nothing was applied from here yet, so whether the first `up` restarts the node is not known: `up` asks the node "
+    "by a dry run, and refuses a restart that the stack forbids before anything is applied"
+)
+_UNKNOWN = (
+    "whether this restarts the node is not known (what was last applied cannot be compared with it): `up` asks the "
+    "node by a dry run before anything is applied"
+)
+
+
+def of_change(olds: dict[str, Any], news: dict[str, Any]) -> str:
+    """Return the sentence for a change of MachineState's inputs; "" where the machine config stays as it is."""
+    before, after = whole(olds), whole(news)
+    if before.get("config_sha256") == after.get("config_sha256"):
+        return ""
+    footprints = before.get("footprint") or {}, after.get("footprint") or {}
+    reasons = reasons_between(*footprints, strategy_for(after["release"])) if all(footprints) else None
+    if reasons is None:
+        return _UNKNOWN
+    if not reasons:
+        return "the machine config changes on the running machine, without a restart"
+    why = "; ".join(reason.sentence for reason in reasons)
+    if after.get("apply_mode") == "staged":
+        return f"this takes effect with the next boot, which nobody asks for (machine.apply_mode: staged): {why}"
+    if after.get("reboot_policy") == "forbid" or after.get("apply_mode") == "no_reboot":
+        return f"this needs a restart, which the stack forbids; `up` will refuse it: {why}"
+    asked = "" if reasons[0].by is By.APPLY else ", which the apply does not make by itself"
+    return f"this restarts the node and with it the worker{asked}: {why}{_before(after)}"
+
+
+def _before(props: dict[str, Any]) -> str:
+    how = props.get("before_restart") or {}
+    if not how.get("cordon"):
+        return ""
+    deadline = f"at most {how['encode_deadline_s']} s"
+    after = "then goes on" if how["on_deadline"] == "continue" else "then stops without a restart"
+    drained = ", drains the node" if how["drain"] else ""
+    return f". Before it `up` cordons the node, waits until no encode runs ({deadline}, {after}){drained}"

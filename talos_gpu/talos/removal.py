@@ -1,0 +1,86 @@
+"""What a node's live machine config has and the one to be applied does not: keys only, values may be secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import yaml
+
+from talos_gpu.talos.client import MachineClient
+from talos_gpu.talos.errors import NotFound
+from talos_gpu.talos.yaml_nodes import comparable, comparable_key, documents, is_null, texts, written_out
+
+MACHINE_CONFIGS = "MachineConfigs.config.talos.dev"
+_IDENTITIES = ("path", "name", "interface", "address", "device", "mountpoint", "id")
+"""Keys by which an entry of a list is told from the others."""
+
+
+async def live_config(client: MachineClient) -> str:
+    """Return the node's machine config (role os:admin): the one of the next boot where the release tells that."""
+    try:
+        found = await client.resource_get(MACHINE_CONFIGS, "persistent", "config")
+    except NotFound:
+        found = await client.resource_get(MACHINE_CONFIGS, "v1alpha1", "config")
+    return found.text
+
+
+def removed(live: str, new: str) -> tuple[str, ...]:
+    """Return the keys of `live` that `new` has not, the outermost of each branch: `machine.files: /var/a`.
+
+    A changed value is no removal. Absent, null, `false`, "" and empty are the same: Talos's own defaults.
+    Raises MachineConfigInvalid if one of them cannot be read.
+    """
+    after = {(document.kind, document.name): document for document in documents(new)}
+    found: list[str] = []
+    for document in documents(live):
+        other = after.get((document.kind, document.name))
+        about = " ".join(word for word in (document.kind, document.name) if word)
+        if other is None:
+            found.append(f"the document {about or 'v1alpha1'}")
+            continue
+        keys = _missing(written_out(document.root), written_out(other.root), "")
+        found += [f"{about}: {key}" if about else key for key in keys]
+    return tuple(found)
+
+
+def _missing(live: yaml.Node, new: yaml.Node, path: str) -> Iterator[str]:
+    if isinstance(live, yaml.MappingNode):
+        others = {comparable_key(key): value for key, value in new.value} if isinstance(new, yaml.MappingNode) else {}
+        for key, value in live.value:
+            name = comparable_key(key)
+            here = f"{path}.{name}" if path else name
+            if _says_nothing(value):
+                continue
+            if name not in others or is_null(others[name]):
+                yield here
+            else:
+                yield from _missing(value, others[name], here)
+    elif isinstance(live, yaml.SequenceNode):
+        entries = new.value if isinstance(new, yaml.SequenceNode) else []
+        yield from _missing_entries(live.value, entries, path)
+
+
+def _missing_entries(live: Sequence[yaml.Node], new: Sequence[yaml.Node], path: str) -> Iterator[str]:
+    known = {identity: entry for entry in new if (identity := _identity(entry))}
+    there = [comparable(entry) for entry in new]
+    for index, entry in enumerate(live):
+        identity = _identity(entry)
+        if identity in known:
+            yield from _missing(entry, known[identity], f"{path}: {identity}")
+        elif comparable(entry) not in there:
+            yield f"{path}: {identity}" if identity else f"{path}[{index}]"
+
+
+def _identity(entry: yaml.Node) -> str:
+    values = texts(entry) if isinstance(entry, yaml.MappingNode) else None
+    if isinstance(values, dict):
+        for key in _IDENTITIES:
+            if isinstance(values.get(key), str):
+                return str(values[key])
+    return ""
+
+
+def _says_nothing(node: yaml.Node) -> bool:
+    if isinstance(node, yaml.CollectionNode):
+        return all(_says_nothing(value[1] if isinstance(value, tuple) else value) for value in node.value)
+    return is_null(node) or (isinstance(node, yaml.ScalarNode) and node.value in {"", "false"})

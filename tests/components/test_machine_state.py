@@ -1,0 +1,117 @@
+"""MachineState: what it refuses before anything is applied, what it decides, and which upgrades it sees."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.access import Access
+from components.machine_state import MachineStateProvider, RebootForbidden, ReleaseDiffers, WouldRemove, digest
+from talos_gpu.errors import TalosGpuError
+from talos_gpu.talos.machine_config import lacking
+from talos_gpu.talos.removal import MACHINE_CONFIGS
+from talos_gpu.talos.render import render
+from tests.components.providing import NODE
+from tests.talos.asking import AUTHORITY
+from tests.talos.configs import BARE, SPEC
+from tests.talos.fake_talos import ADDRESS, Node, serving
+from tests.talos.pki import talosconfig
+from tests.talos.test_facts import BOOT, gpu_node
+
+RENDERED = render(BARE, lacking(BARE, SPEC).patches)
+
+
+def node_with(live: str = BARE) -> Node:
+    node = gpu_node()
+    node.resources[MACHINE_CONFIGS, "persistent"] = live
+    return node
+
+
+def looked(folder: Path, node: Node, olds: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    (folder / "base.yaml").write_text(BARE)
+    (folder / "talosconfig").write_text(talosconfig(AUTHORITY, AUTHORITY.client("os:admin")))
+
+    async def conversation() -> dict[str, Any]:
+        async with serving(node, AUTHORITY) as port:
+            provider = MachineStateProvider()
+            provider._access = Access(str(folder / "talosconfig"), "", str(folder / "base.yaml"))
+            props = {**inputs(port), **changes}
+            if olds is not None and changes.get("refresh"):
+                return await provider._drift({**olds, **inputs(port)})
+            return await provider._look(props, olds or {})
+
+    return asyncio.run(conversation())
+
+
+def inputs(port: int) -> dict[str, Any]:
+    return {
+        "node": NODE,
+        "address": ADDRESS,
+        "endpoint": f"{ADDRESS}:{port}",
+        "release": "v1.11.1",
+        "talos": "v1.11.1",
+        "method": "spec",
+        "default_runtime": False,
+        "apply_mode": "auto",
+        "config_sha256": digest(RENDERED),
+        "reboot_policy": "allow",
+        "allow_removal": False,
+    }
+
+
+def test_a_config_that_restarts_is_staged_and_the_restart_asked_for(tmp_path: Path) -> None:
+    outs = looked(tmp_path, node_with())
+    assert (outs["mode"], outs["reboot"], outs["boot_id"]) == ("staged", "request", BOOT)
+    assert outs["token"]
+
+
+@pytest.mark.parametrize("changes", [{"reboot_policy": "forbid"}, {"apply_mode": "no_reboot"}])
+def test_a_forbidden_restart_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
+    refused(tmp_path, node_with(), RebootForbidden, "lab-1 would have to restart", **changes)
+
+
+def refused(folder: Path, node: Node, kind: type[TalosGpuError], words: str, **changes: Any) -> None:
+    with pytest.raises(kind) as raised:
+        looked(folder, node, **changes)
+    assert words in raised.value.message
+    assert all(request.dry_run for request in node.applied), "something was applied"
+
+
+def test_keys_that_only_the_live_config_has_are_listed_and_kept(tmp_path: Path) -> None:
+    live = BARE.replace("machine:\n", "machine:\n  env: {by_hand: canary}\n  files: [{path: /var/x}]\n", 1)
+    words = "would remove:\n  - machine.env\n  - machine.files: /var/x"
+    refused(tmp_path, node_with(live), WouldRemove, words)
+    assert looked(tmp_path, node_with(live), allow_removal=True)["mode"] == "staged"
+    assert looked(tmp_path, node_with(live), looked(tmp_path, node_with()), method="jit", config_sha256=jit())["token"]
+
+
+def jit() -> str:
+    from components.machine_state import want_of
+
+    return digest(render(BARE, lacking(BARE, want_of({**inputs(1), "method": "jit"})).patches))
+
+
+@pytest.mark.parametrize(("said", "fits"), [("v1.11.3", True), ("v1.12.0", False), ("v1.13.0", False)])
+def test_another_minor_release_than_the_stacks_is_refused(tmp_path: Path, said: str, fits: bool) -> None:
+    if fits:
+        assert looked(tmp_path, node_with(), talos=said)["token"]
+    else:
+        refused(tmp_path, node_with(), ReleaseDiffers, f"lab-1 runs Talos v1.11.1, the stack says {said}", talos=said)
+
+
+def test_an_upgrade_by_hand_is_drift_once(tmp_path: Path) -> None:
+    before = looked(tmp_path, node_with())
+    assert looked(tmp_path, node_with(), before, refresh=True)["drift"] == []
+    node = node_with()
+    node.files["/proc/version"] = node.files["/proc/version"].replace(b"6.12.45", b"6.12.57")
+    node.files["/proc/driver/nvidia/version"] = node.files["/proc/driver/nvidia/version"].replace(
+        b"535.247", b"535.261"
+    )
+    seen = looked(tmp_path, node, before, refresh=True)["drift"]
+    assert seen == ["kernel is 6.12.57-talos, was 6.12.45-talos", "driver is 535.261.01, was 535.247.01"]
+    after = looked(tmp_path, node, {**before, "drift": seen})
+    assert after["token"] == before["token"], "an upgrade alone needs no apply"
+    assert looked(tmp_path, node, after, refresh=True)["drift"] == []

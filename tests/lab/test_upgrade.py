@@ -1,0 +1,206 @@
+"""A cluster as the write-up leaves it, adopted; then its node upgraded from Talos 1.11 to 1.13 and back.
+
+The upgrade is made by hand first, without Pulumi; then the stack follows.
+
+The 1.13 node is a profile of the lab (lab/profiles.py): what is pretended of it is said there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import kubectl
+from lab.lab import Lab
+from lab.layers import base_layer
+from lab.nodes import PROFILE
+from lab.profiles import DRIVER_113, PROFILE_113, native_layer
+from lab.stack import Stack
+from tests.lab.conftest import MainJob, wait_for
+from tests.lab.pods import why_it_fails
+
+pytestmark = pytest.mark.lab
+
+INSTALLED = "/run/cdi/nvidia.yaml"
+PART = "/etc/cri/conf.d/20-customization.part"
+GPU_113 = {"model": "Quadro P2000", "driver": DRIVER_113, "memory_mib": 5120}
+
+
+def by_hand(lab: Lab) -> None:
+    """What the write-up has one apply, in short; and a worker that is privileged beyond need."""
+    for namespace, document in (
+        ("media", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "media"}}),
+        ("kube-system", seeds_daemon_set()),
+        ("kube-system", seeds_generator()),
+        ("media", worker_by_hand(lab.node().name)),
+    ):
+        kubectl.kubectl(lab, "apply", "-n", namespace, "-f", "-", stdin=json.dumps(document))
+
+
+def seeds_daemon_set() -> dict[str, Any]:
+    labels = {"app": "nvidia-cdi-init"}
+    paths = {"var-cdi": "/var/cdi", "var-run-cdi": "/var/run/cdi"}
+    pod = {
+        "nodeSelector": {"node.kubernetes.io/gpu-vendor": "nvidia"},
+        "containers": [{"name": "pause", "image": "lab.local/pause:1"}],
+        "volumes": [{"name": name, "hostPath": {"path": path}} for name, path in paths.items()],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": "nvidia-cdi-init", "labels": labels},
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
+    }
+
+
+def seeds_generator() -> dict[str, Any]:
+    container = {"name": "generator", "image": "lab.local/node-tools:1", "command": ["true"]}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "nvidia-cdi-generator"},
+        "spec": {"restartPolicy": "Never", "containers": [container]},
+    }
+
+
+def worker_by_hand(node: str) -> dict[str, Any]:
+    labels = {"app": "tdarr-node-gpu", "talos-nvidia-cdi/node": node}
+    container = {
+        "name": "tdarr-node",
+        "image": "lab.local/tdarr-node:1",
+        "env": [{"name": "BY_HAND", "value": "yes"}],
+        "volumeMounts": [{"name": "dev", "mountPath": "/host-dev"}],
+        "securityContext": {"runAsUser": 0},
+    }
+    pod = {"containers": [container], "volumes": [{"name": "dev", "emptyDir": {}}]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": f"tdarr-node-gpu-{node}", "labels": labels},
+        "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": pod}},
+    }
+
+
+@pytest.fixture(scope="module")
+def job(binaries: Path) -> Iterator[MainJob]:
+    """A lab of its own: its node changes its release."""
+    lab = Lab("test-upgrade", binaries)
+    lab.down()
+    try:
+        lab.make()
+        lab.start(print)
+        kubectl.wait_node_ready(lab, ["lab-1"])
+        by_hand(lab)
+        stack = Stack(lab, lab.node())
+        stack.init()
+        stack.write_config({"adopt": True, "tdarr": {"namespace": {"create": False}}})
+        done = stack.operation("up", "--skip-preview", check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield MainJob(lab, stack, done.stdout, ())
+    finally:
+        lab.down()
+
+
+def become(job: MainJob, release: str) -> None:
+    """What `talosctl upgrade` does to a node: another image, then a boot."""
+    node, binaries = job.node, job.lab.binaries
+    node.stop()
+    if release == "1.13":
+        node.write_profile(PROFILE_113)
+        node.set_layers([native_layer(binaries, DRIVER_113), base_layer(binaries)])
+    else:
+        node.write_profile(PROFILE)
+        node.set_layers(job.lab.layers(str(PROFILE["driver"])))
+    job.lab.start(print)
+    kubectl.wait_node_ready(job.lab, [node.name])
+
+
+def log(job: MainJob) -> str:
+    return "".join(
+        kubectl.run(job.lab, "logs", "-n", "kube-system", pod["metadata"]["name"]).stdout
+        for pod in job.installer_pods()
+    )
+
+
+def test_what_was_made_by_hand_is_taken_over(job: MainJob) -> None:
+    told = " ".join(job.first_up.split())
+    assert "Deployment media/tdarr-node-gpu-lab-1 is taken over from kubectl-client-side-apply" in told, told
+    assert "DaemonSet nvidia-cdi-init, made by hand, is deleted: ours is ready" in told
+    assert "pod nvidia-cdi-generator, made by hand, is deleted" in told
+    names = [item["metadata"]["name"] for item in kubectl.get(job.lab, "daemonsets", "-n", "kube-system")["items"]]
+    assert names == ["nvidia-cdi-init-lab-1"]
+    pod = kubectl.get(job.lab, "deployment", "-n", "media", "tdarr-node-gpu-lab-1")["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert "BY_HAND" not in {item["name"] for item in container["env"]}
+    assert "dev" not in {volume["name"] for volume in pod["volumes"]}
+    assert "securityContext" not in container
+    assert job.quiet()
+    job.encode()
+
+
+def test_an_upgrade_by_hand_and_the_stack_after_it(job: MainJob) -> None:
+    patched = job.inside(INSTALLED).read_text()
+    assert "/usr/local/bin/nvidia-cdi-hook.real" in patched
+
+    # by hand: the 1.11 stack boots into 1.13 without Pulumi
+    become(job, "1.13")
+    systems = wait_for("the system's service writes its spec", lambda: _read(job, INSTALLED))
+    assert "/usr/local/bin/nvidia-cdi-hook\n" in systems
+    assert ".real" not in systems
+    missing = "REFUSED: hook binary /usr/local/bin/nvidia-cdi-hook.real: missing on the host"
+    wait_for("the installer refuses", lambda: missing in log(job))
+    wait_for("the installer leaves the system's spec", lambda: f"left /var{INSTALLED} alone" in log(job))
+    assert job.inside(INSTALLED).read_text() == systems
+    assert not job.installer_ready()
+
+    # with the guard off, the old patch breaks it
+    job.inside(INSTALLED).write_text(patched)
+    why = why_it_fails(job, "old-patch")
+    assert "nvidia-cdi-hook.real" in why or "535.247.01" in why, why
+    job.inside(INSTALLED).write_text(systems)
+
+    # seen as exactly that, and nothing is put onto it
+    seen = job.refreshed()
+    assert "talos is v1.13.0, was v1.11.1" in seen, seen
+    refused = job.stack.operation("up", "--refresh", "--skip-preview", check=False)
+    told = " ".join((refused.stdout + refused.stderr).split())
+    assert refused.returncode
+    assert "lab-1 runs Talos v1.13.0, the stack says v1.11.1" in told, told
+    assert job.inside(INSTALLED).read_text() == systems
+
+    # the stack follows
+    native = {
+        "node": {"talos": "v1.13.0", "gpu": GPU_113},
+        "cdi": {"method": "native"},
+        "adopt": True,
+        "tdarr": {"namespace": {"create": False}},
+    }
+    with job.configured(**native):
+        preview = job.stack.operation("preview").stdout
+        assert f"this restarts the node and with it the worker: machine.files: {PART}" in preview, preview
+        job.up()
+        wait_for("the worker is ready", job.worker_ready, 120)
+        assert job.quiet()
+        assert not job.inside(PART).exists()
+        assert job.installer_pods() == []
+        assert ".real" not in job.inside(INSTALLED).read_text()
+        job.encode()
+
+    # and back
+    become(job, "1.11")
+    job.up()
+    job.settle()
+    assert job.quiet()
+    assert "/usr/local/bin/nvidia-cdi-hook.real" in job.inside(INSTALLED).read_text()
+    job.encode()
+
+
+def _read(job: MainJob, path: str) -> str:
+    try:
+        return job.inside(path).read_text()
+    except FileNotFoundError:
+        return ""
