@@ -3,7 +3,7 @@ ROOT := $(patsubst %/,%,$(dir $(realpath $(lastword $(MAKEFILE_LIST)))))
 PYTHON := $(ROOT)/.venv/bin/python
 RUN := cd $(ROOT) && $(PYTHON)
 .DEFAULT_GOAL := help
-.PHONY: help env up down test test-pure lint format bench fuzz
+.PHONY: help env up down test test-pure lint format bench fuzz preview
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(ROOT)/Makefile
@@ -33,6 +33,10 @@ lint: env ## format check, lint, strict types
 format: env ## format and sort imports
 	@$(RUN) -m ruff check --fix .
 	@$(RUN) -m ruff format .
+
+preview: env ## what an update would do to every stack, policies included
+	@$(ROOT)/.tools/bin/uv sync --quiet --locked --project $(ROOT)/policy
+	@$(RUN) -m talos_gpu preview
 
 bench: env ## speed and size against named references, on a lab of its own
 	@$(RUN) -m bench

@@ -24,7 +24,7 @@ from lab.stack import Stack
 from lab.up import prepare_machine
 
 Row = Figure | Amount | Note
-ALONE = ("cdi", "machine", "rollout")
+ALONE = ("cdi", "machine", "rollout", "preview")
 """Areas whose `measure()` needs no lab."""
 ON_THE_LAB = ("program", "verify", "doctor")
 """Areas whose `measure(stack)` needs a lab that is up."""
