@@ -211,13 +211,14 @@ def _file_entry(info: machine_pb2.FileInfo) -> FileEntry:
 
 def _resource(resource: state_pb2.Resource) -> Resource:
     metadata = resource.metadata
-    spec = yaml.load(resource.spec.yaml_spec, Loader=_LOADER)  # noqa: S506 - a safe loader
+    text = resource.spec.yaml_spec
+    [spec, *more] = list(yaml.load_all(text, Loader=_LOADER)) or [None]  # a machine config may be several documents
     return Resource(
         namespace=metadata.namespace,
         type=metadata.type,
         id=metadata.id,
         version=metadata.version,
         phase=metadata.phase,
-        spec=spec if isinstance(spec, dict) else {},
-        text=spec if isinstance(spec, str) else "",
+        spec=spec if isinstance(spec, dict) and not more else {},
+        text=text,
     )

@@ -85,6 +85,6 @@ class Resource:
     version: str
     phase: str
     spec: Mapping[str, Any]
-    """Empty where the resource is text."""
+    """Empty where the resource is not one mapping."""
     text: str = field(default="", repr=False)
-    """What the resource is where it is text, such as a machine config; secrets may be in it."""
+    """The same as it was sent, YAML: a machine config with its comments and further documents, and its secrets."""

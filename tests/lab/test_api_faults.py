@@ -161,8 +161,8 @@ def test_a_node_that_returns_on_its_old_boot_has_the_old_boot_id(lab: Lab, node:
 def test_the_command_lists_what_only_the_live_config_has(lab: Lab, node: Node, tmp_path: Path) -> None:
     base = tmp_path / "base.yaml"
     base.write_text((lab.paths.talos / f"{node.name}.yaml").read_text())
-    live = base.read_text().replace("machine:\n", "machine:\n    env:\n        by_hand: canary-value\n", 1)
-    ask(lab, lambda client: client.apply_configuration(live, ApplyMode.STAGED))
+    live = base.read_text().replace("machine:\n", "machine:\n    sysctls:\n        vm.by_hand: canary-value\n", 1)
+    ask(lab, lambda client: client.apply_configuration(live, ApplyMode.NO_REBOOT))
 
     def render(*flags: str) -> subprocess.CompletedProcess[str]:
         about = ["--talos", "v1.11.1", "--base", base, "--node", node.endpoint, "--talosconfig", lab.paths.talosconfig]
@@ -172,8 +172,8 @@ def test_the_command_lists_what_only_the_live_config_has(lab: Lab, node: Node, t
     try:
         refused = render("--diff")
         assert (refused.returncode, refused.stdout) == (1, "")
-        assert "  - machine.env\n" in refused.stderr
+        assert "  - machine.sysctls\n" in refused.stderr
         assert "canary-value" not in refused.stderr
         assert render("--diff", "--allow-removal").returncode == 0
     finally:
-        ask(lab, lambda client: client.apply_configuration(base.read_text(), ApplyMode.STAGED))
+        ask(lab, lambda client: client.apply_configuration(base.read_text(), ApplyMode.NO_REBOOT))

@@ -179,7 +179,7 @@ class FakeTalos:
 def _resource(kind: str, id_: str, spec: Mapping[str, Any] | str) -> state_pb2.Resource:
     return state_pb2.Resource(
         metadata=state_pb2.Metadata(namespace="runtime", type=kind, id=id_, version="1", phase="running"),
-        spec=state_pb2.Spec(yaml_spec=yaml.safe_dump(spec if isinstance(spec, str) else dict(spec))),
+        spec=state_pb2.Spec(yaml_spec=spec if isinstance(spec, str) else yaml.safe_dump(dict(spec))),
     )
 
 
