@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pulumi
@@ -71,12 +71,14 @@ class MachineReadyProvider(NodeProvider):
 
     @override
     def read(self, id_: str, props: Props) -> ReadResult:
-        """The facts anew; the boot id stays, so that a restart alone is no change."""
+        """The facts anew, containerd as the node's object said it; the boot id stays: a restart alone is no change."""
         return ReadResult(id_, run(self._facts(whole(props))))
 
     async def _facts(self, props: Props) -> Props:
         async with self._access.machine(target(props)) as client:
-            return {**props, "facts": shown_facts(await read_facts(client))}
+            now = shown_facts(await read_facts(client))
+        kept = {name: said for name, said in props["facts"].items() if name == "containerd"}
+        return {**props, "facts": {**kept, **now}}
 
     async def _apply(self, props: Props) -> Props:
         if props["apply_mode"] == "staged":
@@ -111,16 +113,24 @@ class MachineReadyProvider(NodeProvider):
             return Seen(Unmet("api", error.message))
         old_boot = str(props["boot_id_before"]) if props["reboot"] != "none" else None
         lacks = unmet(facts, services, Expected(want_of(props), old_boot))
-        return Seen(lacks[0] if lacks else await self._node(props, old_boot), facts, services)
+        if lacks:
+            return Seen(lacks[0], facts, services)
+        lack, containerd = await self._node(props, old_boot)
+        return Seen(lack, replace(facts, containerd=containerd), services)
 
-    async def _node(self, props: Props, old_boot: str | None) -> Unmet | None:
-        """What the Node object lacks; after a restart, what it says of the boot before counts for nothing."""
+    async def _node(self, props: Props, old_boot: str | None) -> tuple[Unmet | None, str | None]:
+        """What the Node object lacks, and its containerd, which Talos does not tell.
+
+        After a restart, what it says of the boot before counts for nothing.
+        """
         try:
             async with self._access.cluster() as cluster:
-                lacks = lacking(await cluster.node(props["node"]), want_of(props).node_labels, old_boot)
+                node = await cluster.node(props["node"])
         except (ClusterUnreachable, ClusterRefused) as error:
-            return Unmet("node", error.message)
-        return Unmet("node", f"node {props['node']}: {lacks}") if lacks else None
+            return Unmet("node", error.message), None
+        lacks = lacking(node, want_of(props).node_labels, old_boot)
+        found = node.containerd if node is not None else None
+        return (Unmet("node", f"node {props['node']}: {lacks}") if lacks else None), found
 
     async def _cause(self, props: Props, condition: Unmet, seen: Seen) -> str:
         dmesg = ""

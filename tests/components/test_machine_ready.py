@@ -43,6 +43,7 @@ def not_ready(folder: Path, node: Node, api: Api, **changes: Any) -> str:
 def test_a_node_that_holds_everything_is_ready(tmp_path: Path) -> None:
     outs = applied(tmp_path, gpu_node(), cluster_of())
     assert (outs["boot_id"], outs["reboot_pending"], outs["facts"]["driver"]) == (BOOT, False, "535.247.01")
+    assert outs["facts"]["containerd"] == "2.1.4"
 
 
 def test_a_staged_config_is_ready_at_once_and_pending(tmp_path: Path) -> None:
