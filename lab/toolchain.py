@@ -93,6 +93,20 @@ _NVIDIA = (
     "nvidia-ctk",
 )
 
+
+def _toolkit(release: str, module: str, programs: tuple[str, ...]) -> Tool:
+    return Tool(
+        "nvidia-container-toolkit",
+        release,
+        module,
+        tuple(f"{_TOOLKIT}/cmd/{p}" for p in programs),
+        programs,
+        ldflags=f"-s -w -X {_TOOLKIT}/internal/info.version={release} '-extldflags=-Wl,--export-dynamic"
+        " -Wl,--unresolved-symbols=ignore-in-object-files -Wl,-z,lazy'",
+        cgo=True,
+    )
+
+
 NODE_TOOLS = (
     Tool(
         "lab-node",
@@ -121,18 +135,15 @@ NODE_TOOLS = (
         tags="seccomp urfave_cli_no_docs netgo osusergo",
         cgo=True,
     ),
-    Tool(
-        "nvidia-container-toolkit",
-        TOOLKIT,
-        "upstream/nvidia",
-        tuple(f"{_TOOLKIT}/cmd/{p}" for p in _NVIDIA),
-        _NVIDIA,
-        ldflags=f"-s -w -X {_TOOLKIT}/internal/info.version={TOOLKIT} '-extldflags=-Wl,--export-dynamic"
-        " -Wl,--unresolved-symbols=ignore-in-object-files -Wl,-z,lazy'",
-        cgo=True,
-    ),
+    _toolkit(TOOLKIT, "upstream/nvidia", _NVIDIA),
 )
 """The containerd tier: a node that runs containers with CDI, without a cluster."""
+
+LATER_TOOLKITS = tuple(
+    _toolkit(release, f"upstream/nvidia-{release.rpartition('.')[0]}", ("nvidia-cdi-hook", "nvidia-ctk"))
+    for release in ("1.18.2", "1.19.1", "1.20.0")
+)
+"""Later makers of specs. Their programs are called as the lab's own, so `ensure` never links them: see `built`."""
 
 CLUSTER_TOOLS = (
     Tool(
@@ -215,18 +226,26 @@ def ensure(tools: Iterable[Tool] = ALL_TOOLS, report: Report = print) -> Path:
     todo = [tool for tool in wanted if not all((target / program).exists() for program in tool.programs)]
     started = time.monotonic()
     for number, tool in enumerate(todo, 1):
-        built = cache_root() / "tools" / tool.key()
-        prefix = f"[{number}/{len(todo)}] {tool.name} {tool.version}"
-        with _only_builder(built, prefix, report):
-            if not built.exists():
-                source = _on_path(tool)
-                if source:
-                    report(f"{prefix}: found {source}")
-                    _keep(built, lambda out, found=source, t=tool: _link(found, t.programs, out))  # type: ignore[misc]
-                else:
-                    _keep(built, lambda out, t=tool, p=prefix: _build(t, out, p, started, report))  # type: ignore[misc]
-        _link(built, tool.programs, target)
+        _link(_built(tool, f"[{number}/{len(todo)}]", started, report), tool.programs, target)
     return target
+
+
+def built(tool: Tool, report: Report = print) -> Path:
+    """Find or build one tool; returns the folder with its programs alone. Raises BuildFailed."""
+    return _built(tool, "[1/1]", time.monotonic(), report)
+
+
+def _built(tool: Tool, count: str, started: float, report: Report) -> Path:
+    kept, prefix = cache_root() / "tools" / tool.key(), f"{count} {tool.name} {tool.version}"
+    with _only_builder(kept, prefix, report):
+        if not kept.exists():
+            source = _on_path(tool)
+            if source:
+                report(f"{prefix}: found {source}")
+                _keep(kept, lambda out: _link(source, tool.programs, out))
+            else:
+                _keep(kept, lambda out: _build(tool, out, prefix, started, report))
+    return kept
 
 
 @contextmanager
