@@ -33,7 +33,7 @@ def main() -> int:
     options.add_argument("--out", type=Path, default=Path("evidence"), help="folder for the evidence, made new")
     options.add_argument("--bundle", type=Path, required=True, help=argparse.SUPPRESS)
     chosen = options.parse_args()
-    os.environ["PATH"] = f"{PATH}:{os.environ.get('PATH', '')}"
+    os.environ["PATH"] = PATH
     reasons = list(machine.reasons_against())
     if chosen.out.exists() and any(chosen.out.iterdir()):
         reasons.append(f"{chosen.out} is not empty: name another folder with --out")

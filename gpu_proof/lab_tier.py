@@ -43,7 +43,7 @@ def prove(bundle: Bundle, work: Path) -> Iterator[Record]:
             "lab/up",
             "the lab's containerd tier starts on cgroup v2",
             "lab-node run",
-            node.run("/bin/ctr", "version").stdout.strip(),
+            " ".join(node.run("/bin/ctr", "version").stdout.split()[:3]),
             proven(True),
             {"seconds": round(seconds, 2), "cgroup": _cgroup(node)},
         )

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 SCHEMA = 1
 """Counted up when a field of evidence.json is taken away or means something else."""
+
+_LINE = 600
+"""Characters of an output's line that are kept."""
 
 
 class Verdict(StrEnum):
@@ -59,6 +62,7 @@ class Journal:
 
     def keep(self, record: Record) -> None:
         """A record to the file, and its verdict to the screen and the log."""
+        record = replace(record, output="\n".join(line[:_LINE] for line in self.hide(record.output).splitlines()))
         with self._records.open("a") as records:
             records.write(self.hide(json.dumps(asdict(record))) + "\n")
         line = f"{record.verdict:7} {record.id}: {record.claim}"

@@ -20,6 +20,11 @@ CGROUP = "talos-gpu-proof"
 SOCKET = "/run/containerd/containerd.sock"
 CONFIG = Path("/etc/containerd/config.toml")
 ALL = ("--device", "nvidia.com/gpu=all")
+NVIDIA_RUNTIME = (
+    *("--runc-binary", "/usr/local/bin/nvidia-container-runtime.cdi"),
+    *("--env", "NVIDIA_VISIBLE_DEVICES=nvidia.com/gpu=all"),
+)
+"""NVIDIA's runtime in CDI mode: what a RuntimeClass leads to."""
 _CONFIGURED = """\
 version = 3
 root = "{root}"

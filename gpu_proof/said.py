@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/nvidia/bin"
+PATH = f"/usr/local/bin:{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Ours first, then as it was found: the machine says where its nvidia-smi is."""
 SECONDS = 60
 
 
@@ -67,8 +68,8 @@ def ours_json(*words: str | Path) -> Any:  # noqa: ANN401 - JSON
 
 
 def tail(text: str, lines: int = 12) -> str:
-    """The last lines of a text, long ones cut."""
-    return "\n".join(line[:600] for line in text.strip().splitlines()[-lines:])
+    """The last lines of a text, each once; uncut, because half a UUID would not be seen as one and replaced."""
+    return "\n".join(list(dict.fromkeys(text.strip().splitlines()))[-lines:])
 
 
 def joined(words: Sequence[str]) -> str:

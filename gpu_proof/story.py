@@ -12,7 +12,7 @@ from gpu_proof.parts import NEWEST_TOOLKIT as NEWEST
 from gpu_proof.parts import OLDEST_TOOLKIT as OLDEST
 from gpu_proof.parts import Bundle, install_toolkit
 from gpu_proof.record import Record, proven
-from gpu_proof.runtime import Containerd
+from gpu_proof.runtime import ALL, NVIDIA_RUNTIME, Containerd
 from gpu_proof.said import ours_json, tail
 from gpu_proof.specs import HOOK_CTK, Made
 from talos_gpu.cdi import facts
@@ -40,6 +40,9 @@ class Case:
     starts: bool = False
     computes: bool = False
     toolkit: str = OLDEST
+    how: tuple[str, ...] = ALL
+    explained: tuple[str, ...] = ()
+    """What `talos-gpu explain` makes of the words, exactly."""
 
 
 def _one(made: Made, name: str, *, patched: bool = True) -> dict[str, str]:
@@ -70,6 +73,7 @@ CASES = (
         lambda _: {},
         ("spec-missing",),
         (f"unresolvable CDI devices {DEVICE}",),
+        explained=("device-unresolvable",),
     ),
     Case(
         "unpatched",
@@ -77,6 +81,7 @@ CASES = (
         lambda made: _one(made, OLDEST, patched=False),
         ("spec-unpatched",),
         ("nvidia-container-runtime-wrapper: unknown command nvidia-cdi-hook",),
+        explained=("wrapper-unknown-command",),
     ),
     Case(
         "patched",
@@ -93,6 +98,14 @@ CASES = (
         computes=True,
     ),
     Case(
+        "nvidia-runtime",
+        "the patched spec by NVIDIA's runtime in CDI mode, as a RuntimeClass has it",
+        lambda made: _one(made, OLDEST),
+        starts=True,
+        computes=True,
+        how=NVIDIA_RUNTIME,
+    ),
+    Case(
         "newest-toolkit",
         "the newest toolkit's spec, patched, with its own hook",
         lambda made: _one(made, NEWEST),
@@ -106,6 +119,7 @@ CASES = (
         _stale,
         ("spec-stale",),
         ("failed to fulfil mount request", "no such file or directory"),
+        explained=("spec-paths-missing",),
     ),
     Case(
         "wrong-uvm-major",
@@ -115,6 +129,7 @@ CASES = (
         ("GPU 0: ", "cuInit(0) failed -> CUDA_ERROR_UNKNOWN"),
         starts=True,
         toolkit=NEWEST,
+        explained=("cuda-unknown",),
     ),
     Case(
         "newer-than-hook",
@@ -122,6 +137,7 @@ CASES = (
         lambda made: _one(made, NEWEST),
         ("spec-newer-than-hook",),
         ("No help topic for",),
+        explained=("spec-newer-than-hook",),
     ),
     Case(
         "conflict",
@@ -129,6 +145,7 @@ CASES = (
         lambda made: {**_one(made, OLDEST), "other.yaml": made.patched(OLDEST).read_text()},
         ("spec-conflict",),
         (f"unresolvable CDI devices {DEVICE}",),
+        explained=("spec-conflict",),
     ),
     Case(
         "unknown-field",
@@ -136,6 +153,7 @@ CASES = (
         _unknown_field,
         ("spec-invalid",),
         (f"unresolvable CDI devices {DEVICE}",),
+        explained=("spec-invalid",),
     ),
 )
 
@@ -163,7 +181,7 @@ def put(files: Mapping[str, str]) -> None:
 def _tried(case: Case, runtime: Containerd) -> Record:
     resolved = ours_json("cdi", "resolve", "--device", DEVICE)["resolves"]
     doctor = ours_json("doctor", "--local")
-    said = runtime.container(WORK)
+    said = runtime.container(WORK, case.how)
     explained = [one["name"] for one in _explained(said.both)]
     roots = [one["check"] for one in doctor["findings"] if not one["explained_by"]]
     quoted = _quoted(doctor["findings"])
@@ -176,7 +194,7 @@ def _tried(case: Case, runtime: Containerd) -> Record:
         "the words were said": all(words in said.both for words in case.words),
         "it started or not": ("GPU 0: " in said.text) is case.starts,
         "it computed or not": computed is case.computes,
-        "explain knows the words": bool(explained) is (not case.computes),
+        "explain names exactly this": tuple(explained) == case.explained,
     }
     return Record(
         f"story/{case.id}",

@@ -14,7 +14,7 @@ from lab.paths import PROJECT
 
 PYTHONS = ("3.11", "3.12", "3.13")
 PLATFORM = "x86_64-manylinux_2_28"
-_SOURCES = (".c", ".pyx", ".pxd", ".h")
+_SOURCES = (".c", ".pyx", ".pxd", ".h", ".pyi")
 """What some wheels carry beside what was compiled from it."""
 _UV = PROJECT / ".tools" / "bin" / "uv"
 
@@ -54,6 +54,8 @@ def install(site: Path) -> None:
         shutil.rmtree(cache)
     for source in (path for ending in _SOURCES for path in site.rglob(f"*{ending}")):
         source.unlink()
+    for program in site.rglob("*.so"):
+        subprocess.run(["strip", "--strip-unneeded", program], check=True)
     _share(site)
 
 

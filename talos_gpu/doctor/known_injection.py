@@ -46,7 +46,7 @@ TEXTS: Sequence[Known] = (
     ),
     known(
         "spec-conflict",
-        r"conflicting device \"?(?P<name>[\w./=-]+)\"?|CDI registry refresh failed",
+        r"conflicting device \"?(?P<name>[\w./=-]+)\"?",
         "Two files of one CDI folder name the same device; containerd then takes it from neither.",
         "remove one of the two files from the folder",
         f"CDI pkg/cdi/cache.go; {H100}",

@@ -41,6 +41,7 @@ REMEDIES: Mapping[str, str] = {
     "spec-conflict": "remove one of the two files",
     "spec-folder-unread": "add the folder to cdi_spec_dirs in /etc/containerd/config.toml, or move the spec",
     "spec-name-ignored": "rename it to end in .yaml or .json, or remove it",
+    "spec-unpatched": "talos-gpu cdi patch --in-place FILE, or generate with hooks run by /usr/local/bin/nvidia-ctk",
     "hook-missing": _REGENERATE,
     "spec-newer-than-hook": _REGENERATE,
     "spec-stale": _REGENERATE,
