@@ -6,6 +6,7 @@ Exit codes: 0 everything proven or absent by nature, 1 something failed, 2 refus
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import shutil
 import signal
@@ -82,7 +83,13 @@ def _inside(bundle: Bundle, scratch: Path, journal: Journal, seconds: float) -> 
         str(scratch),
         str(journal.folder),
     ]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_end_with_me,  # noqa: PLW1509 - no thread runs here
+    ) as process:
         try:
             _, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -92,6 +99,12 @@ def _inside(bundle: Bundle, scratch: Path, journal: Journal, seconds: float) -> 
     if process.returncode != 0:
         journal.say(err)
         journal.keep(Record("run/ended", "every part ran to its end", " ".join(command), err[-1500:], Verdict.FAILED))
+
+
+def _end_with_me() -> None:
+    """In the child: SIGKILL when its parent ends, however that ends (prctl PR_SET_PDEATHSIG)."""
+    if ctypes.CDLL(None).prctl(1, signal.SIGKILL) != 0:
+        os._exit(1)
 
 
 if __name__ == "__main__":

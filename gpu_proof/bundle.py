@@ -180,7 +180,7 @@ def _leave_out(layer: Path) -> Callable[[str, list[str]], set[str]]:
 
 
 def pack(top: Path, out: Path) -> None:
-    """The folder as .tar.xz: owned by root, times zero, a file with several names once, files alike beside each other."""
+    """The folder as .tar.xz: owned by root, times zero, one file with several names once, alike files side by side."""
     everything = [top, *top.rglob("*")]
     folders = sorted(path for path in everything if path.is_dir() and not path.is_symlink())
     files = sorted(set(everything) - set(folders), key=lambda path: (path.name, path))
