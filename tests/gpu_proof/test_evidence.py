@@ -16,8 +16,8 @@ from talos_gpu.doctor.explain import explain
 
 FOLDER = Path(__file__).parents[2] / "docs/evidence"
 RUNS = sorted(path.parent for path in FOLDER.glob("*/evidence.json"))
-_ZERO_UUID = re.compile(r"(?:GPU|MIG)-00000000-0000-0000-0000-[0-9a-f]{12}")
-_UUID = re.compile(r"(?:GPU|MIG)-[0-9a-f]{2,8}-[0-9a-f-]*")
+_UUID = re.compile(r"(?:GPU|MIG)-([0-9a-f]{3}[0-9a-f-]*)")
+_REPLACED = "00000000-0000-0000-0000-"
 
 
 @pytest.fixture(params=RUNS, ids=lambda path: path.name)
@@ -78,8 +78,8 @@ def test_its_words_are_explained_today_as_they_were(evidence: dict[str, Any]) ->
 def test_no_text_names_a_gpu_or_a_host(run: Path) -> None:
     for path in run.rglob("*"):
         if path.is_file():
-            found = set(_UUID.findall(path.read_text())) - set(_ZERO_UUID.findall(path.read_text()))
-            assert not found, path
+            for uuid in _UUID.findall(path.read_text()):  # the end of a cut line may hold a part of one
+                assert uuid[: len(_REPLACED)] == _REPLACED[: len(uuid)], path
 
 
 @pytest.mark.parametrize("library", list(Library))
