@@ -3,7 +3,7 @@ ROOT := $(patsubst %/,%,$(dir $(realpath $(lastword $(MAKEFILE_LIST)))))
 PYTHON := $(ROOT)/.venv/bin/python
 RUN := cd $(ROOT) && $(PYTHON)
 .DEFAULT_GOAL := help
-.PHONY: help env up down test test-pure lint format bench fuzz preview
+.PHONY: help env up down test test-pure lint format bench fuzz preview gpu-bundle
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(ROOT)/Makefile
@@ -44,3 +44,6 @@ bench: env ## speed and size against named references, on a lab of its own
 fuzz: env ## the long runs: 100,000 CDI specs, 10,000 machine configs, each against the official Go code
 	@cd $(ROOT) && TALOS_GPU_FUZZ=100000 $(PYTHON) -m pytest -q -s tests/cdi/test_differential.py
 	@cd $(ROOT) && TALOS_GPU_FUZZ=10000 $(PYTHON) -m pytest -q -s tests/talos/test_oracle.py
+
+gpu-bundle: env ## what a machine with a real GPU needs to run prove, in one file under 60 MB
+	@$(RUN) -m gpu_proof.bundle

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PULUMI = {"pulumi", "pulumi_kubernetes", "pulumiverse_talos"}
-OURS = {"components", "talos_gpu", "lab", "bench", "tests"}
+OURS = {"components", "talos_gpu", "lab", "bench", "gpu_proof", "tests"}
 MAY_IMPORT = {"components": {"components", "talos_gpu"}, "talos_gpu": {"talos_gpu"}, "lab": {"lab", "talos_gpu"}}
 SDK_OUTSIDE = {"lab/engine/kubernetes", "lab/engine/run_program.py", "lab/engine/dynamic_host.py"}
 """The engine's stand-ins speak Pulumi's protocol with the SDK's own messages."""
