@@ -73,8 +73,8 @@ def _pss(lab: Lab) -> Iterator[tuple[int, str]]:
 def _build() -> Iterator[Amount | Note]:
     """What this cache's programs took to build, each when it was built."""
     seconds = toolchain.build_seconds()
-    if not seconds:
-        yield Note("lab: first build", "not known: these programs were found, or built before times were kept")
+    if unknown := [tool.name for tool in toolchain.ALL_TOOLS if tool.name not in seconds]:
+        yield Note("lab: first build", f"not known of {', '.join(unknown)}: found, not built here")
         return
     slowest = sorted(seconds.items(), key=lambda item: -item[1])[:3]
     yield Amount(
