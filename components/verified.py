@@ -13,7 +13,7 @@ from typing_extensions import override
 from components.dynamic import DRIFT, NodeProvider, Props, run, whole
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.settings import Settings
-from talos_gpu.verify.report import Outcome, Proof, Report
+from talos_gpu.verify.report import NOT_PROVEN_YET, Outcome, Proof, Report
 from talos_gpu.verify.stack import Options, verify
 from talos_gpu.verify.subject import Credentials, Subject
 
@@ -83,7 +83,7 @@ def recorded(props: Props, report: Report) -> Props:
         **props,
         "proofs": {proof.name: proof.sentence for proof in report.proofs},
         "pretended": report.pretended,
-        DRIFT: [f"not proven yet: {waits[0].sentence}"] if waits else [],
+        DRIFT: [f"{NOT_PROVEN_YET}: {waits[0].sentence}"] if waits else [],
     }
 
 

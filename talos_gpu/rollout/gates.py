@@ -18,8 +18,17 @@ from typing import Any, Protocol
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.rollout.model import Gate as GateRule
 
-BUILT_IN: Mapping[str, tuple[str, str]] = {}
+BUILT_IN: Mapping[str, tuple[str, str]] = {
+    "machine-ready": ("talos_gpu.rollout.node_gates", "machine_ready"),
+    "services": ("talos_gpu.rollout.node_gates", "services"),
+    "node-ready": ("talos_gpu.rollout.cluster_gates", "node_ready"),
+    "spec-fresh": ("talos_gpu.rollout.proof_gates", "spec_fresh"),
+    "encode": ("talos_gpu.rollout.proof_gates", "encode"),
+    "workload-ready": ("talos_gpu.rollout.cluster_gates", "workload_ready"),
+}
 """Name -> (module, name of a `Gate` in it), in the order in which they are asked."""
+MEASURED_BEFORE: Mapping[str, tuple[str, str]] = {"encode": ("talos_gpu.rollout.proof_gates", "speeds_before")}
+"""Name of a gate -> (module, name of a function `Asked` -> its figures before an update)."""
 
 
 Figures = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -120,6 +129,17 @@ def ask(
             reason = "gate-failed" if said.verdict is Verdict.FAILED else "gate-unknown"
             return answers, reason, f"gate {rule.name} {told}: {said.cause or said.evidence}{remedy}"
     return answers, "", ""
+
+
+def measure_before(rules: Sequence[GateRule], asked: Callable[[GateRule], Asked], known: Figures) -> Figures:
+    """`known`, and for gates that it has nothing of what they measure now, before the update."""
+    found = dict(known)
+    for rule in rules:
+        if rule.command is None and rule.name in MEASURED_BEFORE and rule.name not in known:
+            module, name = MEASURED_BEFORE[rule.name]
+            measure: Callable[[Asked], Mapping[str, Measured]] = getattr(import_module(module), name)
+            found[rule.name] = {name: asdict(figure) for name, figure in measure(asked(rule)).items()}
+    return found
 
 
 def figures_of(answers: Sequence[Mapping[str, Any]]) -> Figures:

@@ -11,13 +11,12 @@ from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.cluster import Cluster
 from talos_gpu.rollout.images import require_images
 from talos_gpu.rollout.model import CheckName
+from talos_gpu.rollout.reach import host_and_port, machine
 from talos_gpu.settings import Settings
 from talos_gpu.settings.stack_file import stack_settings
-from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.credentials import TalosConfig
 from talos_gpu.talos.releases import strategy_for
 
-_TALOS_API = 50000
 _CONNECT_S = 5.0
 
 
@@ -49,10 +48,7 @@ def _release(settings: Settings) -> None:
 
 
 async def _version(settings: Settings) -> str:
-    node = settings.node
-    endpoint, address = node.endpoint or str(node.address), str(node.address)
-    forwarded_to = None if _address(endpoint)[0] == address else address
-    async with MachineClient(TalosConfig.load(settings.talosconfig or None), endpoint, forwarded_to) as client:
+    async with machine(settings) as client:
         return (await client.version()).tag
 
 
@@ -66,7 +62,7 @@ def _credentials(settings: Settings) -> None:
 
 
 def _reachable(settings: Settings) -> None:
-    host, port = _address(settings.node.endpoint or str(settings.node.address))
+    host, port = host_and_port(settings.node.endpoint or str(settings.node.address))
     try:
         socket.create_connection((host, port), _CONNECT_S).close()
     except OSError as error:
@@ -77,13 +73,6 @@ def _reachable(settings: Settings) -> None:
 async def _enter(cluster: Cluster) -> None:
     async with cluster:
         pass
-
-
-def _address(endpoint: str) -> tuple[str, int]:
-    host, colon, port = endpoint.rpartition(":")
-    if colon and port.isdigit() and (":" not in host or host.startswith("[")):
-        return host.strip("[]"), int(port)
-    return endpoint.strip("[]"), _TALOS_API
 
 
 _CHECKS: Mapping[CheckName, Callable[[Settings], None]] = {

@@ -19,10 +19,12 @@ from typing import Any
 from talos_gpu.errors import UsageError
 from talos_gpu.rollout.errors import PulumiFailed
 from talos_gpu.rollout.plan import Change
+from talos_gpu.verify.report import NOT_PROVEN_YET
 
 LOCKED = ("the stack is currently locked by", "[409] Conflict: Another update is currently in progress")
 """What the engine says when another holds a stack's lock: DIY backends, and the service (pulumi.automation.errors)."""
 _UNCHANGED = frozenset({"same", "read", "refresh", "read-replacement"})
+_VERIFIED = "pulumi-python:dynamic/gpu:Verified"
 _LAST_WORDS = 1000
 
 
@@ -31,6 +33,8 @@ class Told:
     """What one operation's engine told."""
 
     changes: list[Change] = field(default_factory=list)
+    unproven: list[str] = field(default_factory=list)
+    """Names of those changes that are only a proof which a busy encoder has put off (`verify: true`)."""
     errors: list[str] = field(default_factory=list)
     result: Mapping[str, int] = field(default_factory=dict)
     """How many resources were created, updated, left as they were."""
@@ -130,6 +134,8 @@ def read_events(path: Path) -> Told:
             change = _change(event["resourcePreEvent"]["metadata"])
             if change is not None:
                 told.changes.append(change)
+                if _is_put_off(event["resourcePreEvent"]["metadata"]):
+                    told.unproven.append(change.name)
         elif "diagnosticEvent" in event:
             if event["diagnosticEvent"].get("severity") == "error":
                 told.errors.append(str(event["diagnosticEvent"]["message"]).strip())
@@ -155,6 +161,15 @@ def _change(metadata: Mapping[str, Any]) -> Change | None:
     detailed = metadata.get("detailedDiff") or {}
     paths = sorted(detailed) or sorted(metadata.get("diffs") or ())
     return Change(op=op, type=kind, name=str(metadata["urn"]).rpartition("::")[2], properties=tuple(paths))
+
+
+def _is_put_off(metadata: Mapping[str, Any]) -> bool:
+    """Whether a change is a `Verified` whose proof is put off, and nothing else of it differs."""
+    if metadata["type"] != _VERIFIED or metadata["op"] != "update":
+        return False
+    drift = ((metadata.get("old") or {}).get("outputs") or {}).get("drift") or ()
+    old, new = (((metadata.get(which) or {}).get("inputs") or {}) for which in ("old", "new"))
+    return bool(drift) and old == new and all(str(found).startswith(NOT_PROVEN_YET) for found in drift)
 
 
 def is_locked(text: str) -> bool:

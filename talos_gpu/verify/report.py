@@ -9,6 +9,9 @@ from enum import StrEnum
 ENCODERS = ("hevc_nvenc", "h264_nvenc")
 """The encode proofs' names, which are ffmpeg's."""
 
+NOT_PROVEN_YET = "not proven yet"
+"""How the drift of a `Verified` begins whose proof a busy encoder has put off."""
+
 REFERENCE: Mapping[str, float] = {"hevc_nvenc": 5.24, "h264_nvenc": 5.69}
 """Speeds measured on a Quadro P2000, driver 535.247.01, 1280x720 at 30 fps: for comparison, never a floor."""
 

@@ -177,7 +177,7 @@ def test_faults_of_the_file_against_the_stacks_are_told_at_once() -> None:
 fleet: home
 stacks: [{name: talos5}, {name: talos06}]
 waves: [{stacks: [talos06]}, {stacks: [nobody]}]
-gates: [{name: encode}]
+gates: [{name: encodes}]
 """
     with pytest.raises(RolloutInvalid) as raised:
         made(text)
