@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -43,6 +44,27 @@ def up(name: Name = "lab") -> None:
     report.show(console)
     if report.failed:
         raise typer.Exit(1)
+
+
+@app.command()
+def fleet(
+    nodes: Annotated[int, typer.Option(min=1, max=8, help="how many, all in one cluster")] = 2, name: Name = "fleet"
+) -> None:
+    """Bring up several nodes in one cluster, a stack each, and write a rollout.yaml over them."""
+    from lab.fleet import bring_up, command  # noqa: PLC0415 - see up
+
+    made = bring_up(name, nodes, _say)
+    _say(f'Next: eval "$({sys.executable} -m lab env --name {name})"')
+    _say(f"      {command(made)} plan")
+
+
+@app.command()
+def env(name: Name = "lab") -> None:
+    """The lines by which a shell's `pulumi` and `talos-gpu rollout` use the lab's engine and state."""
+    from lab.fleet import exports  # noqa: PLC0415 - see up
+
+    for key, value in exports(_lab(name)).items():
+        typer.echo(f"export {key}={shlex.quote(value)}")
 
 
 @app.command()

@@ -20,7 +20,7 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def _step(title: str, say: Say) -> Iterator[None]:
+def step_of(title: str, say: Say) -> Iterator[None]:
     say(f"==> {title}")
     started = time.monotonic()
     yield
@@ -31,7 +31,7 @@ def prepare_machine(say: Say) -> Path:
     """Install the missing system packages, find or build the programs; returns their folder."""
     need_root("the lab")
     ensure({*NODE_PACKAGES, *gpu.SYSTEM_PACKAGES, *images.SYSTEM_PACKAGES})
-    with _step("toolchain", say):
+    with step_of("toolchain", say):
         return toolchain.ensure(report=say)
 
 
@@ -44,18 +44,18 @@ def bring_up(name: str, say: Say) -> Report:
     started = time.monotonic()
     lab = Lab(name, prepare_machine(say))
     with lab.locked():
-        with _step("lab: network, control plane, node", say):
+        with step_of("lab: network, control plane, node", say):
             lab.make()
             lab.start(say)
             kubectl.wait_node_ready(lab, [node.name for node in lab.nodes])
         stack = Stack(lab, lab.node())
-        with _step(f"pulumi up -s {stack.name}", say):
+        with step_of(f"pulumi up -s {stack.name}", say):
             stack.init()
             done = stack.operation("up", "--skip-preview", check=False)
             say(_indent(done.stdout + done.stderr))
             if done.returncode:
                 raise StepFailed(f"`pulumi up -s {stack.name}` ended with {done.returncode}; what it said is above")
-        with _step("verification, as in the seed", say):
+        with step_of("verification, as in the seed", say):
             plugins = which(lab.paths.pulumi_home)
             claims = [_talos_claim(stack), *proof.claims(stack), _quiet_claim(stack), _plugins_claim(plugins)]
         report = Report(claims, plugins, time.monotonic() - started)

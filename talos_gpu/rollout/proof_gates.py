@@ -82,12 +82,14 @@ def _told(proofs: Sequence[Proof], stack: str, *, lacks_encoder: bool = False) -
     if not wrong:
         return Said(Verdict.PASSED, " ".join(proof.sentence for proof in proofs))
     known = [proof for proof in wrong if proof.outcome is not Outcome.UNKNOWN]
-    shown = list({proof.sentence: proof for proof in known or wrong}.values())
+    shown, names = known or wrong, dict[str, list[str]]()
+    for proof in shown:
+        names.setdefault(proof.sentence, []).append(proof.name)
     remedies = dict.fromkeys(proof.remedy for proof in shown if proof.remedy)
     said = Said(
         Verdict.FAILED if known else Verdict.UNKNOWN,
         evidence="\n".join(line for proof in shown for line in proof.evidence),
-        cause="; ".join(f"{proof.name}: {proof.sentence}" for proof in shown),
+        cause="; ".join(f"{', '.join(them)}: {sentence}" for sentence, them in names.items()),
         remedy="; ".join([*remedies, f"`talos-gpu doctor {stack}` says why"]),
     )
-    return NotYet(said) if all(proof.cause in _PASSING for proof in known or wrong) else said
+    return NotYet(said) if all(proof.cause in _PASSING for proof in shown) else said
