@@ -21,6 +21,7 @@ Say = Callable[[str], None]
 
 @contextmanager
 def step_of(title: str, say: Say) -> Iterator[None]:
+    """Say a step's title and, at its end, its seconds."""
     say(f"==> {title}")
     started = time.monotonic()
     yield
