@@ -23,7 +23,7 @@ from talos_gpu.rollout import gates
 from talos_gpu.rollout.gates import Asked as GateAsked
 from talos_gpu.rollout.gates import Figures
 from talos_gpu.rollout.model import Gate
-from talos_gpu.rollout.pulumi_cli import Process, Pulumi, Told, cause, is_locked, read_events, text_of
+from talos_gpu.rollout.pulumi_cli import UNEXPECTED, Process, Pulumi, Told, cause, is_locked, read_events, text_of
 from talos_gpu.rollout.records import Step
 from talos_gpu.rollout.runner import Asked, Ended, Happened, Moved, Said
 
@@ -135,7 +135,9 @@ class Processes:
             return ended
         found, unproven = ended.details.get("changes"), ended.details.get("unproven", ())
         changes = [change for change in found or () if change["name"] not in unproven]
-        if found and not changes:  # a transcode had the encoder at its update: its own proof waits for a later one
+        if (
+            found and not changes and UNEXPECTED in ended.cause
+        ):  # a transcode had the encoder at its update: its own proof waits for a later one
             return Ended(work.stack, work.step, ok=True, details=ended.details)
         if not changes:
             return ended

@@ -23,6 +23,8 @@ from talos_gpu.verify.report import NOT_PROVEN_YET
 
 LOCKED = ("the stack is currently locked by", "[409] Conflict: Another update is currently in progress")
 """What the engine says when another holds a stack's lock: DIY backends, and the service (pulumi.automation.errors)."""
+UNEXPECTED = "no changes were expected but changes were proposed"
+"""What the engine says of a preview with --expect-no-changes; any other failure is one."""
 _UNCHANGED = frozenset({"same", "read", "refresh", "read-replacement"})
 _VERIFIED = "pulumi-python:dynamic/gpu:Verified"
 _LAST_WORDS = 1000
