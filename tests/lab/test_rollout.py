@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from lab.errors import LabError
 from lab.lab import Lab
 from lab.paths import PROJECT
 from lab.stack import Stack
+from tests.lab.conftest import wait_for
 
 pytestmark = pytest.mark.lab
 
@@ -38,14 +39,24 @@ class Fleet:
 
     def rollout(self, *words: str) -> subprocess.CompletedProcess[str]:
         where = ["--file", str(fleet.rollout_file(self.lab)), "--project", str(PROJECT)]
-        return subprocess.run(
-            [sys.executable, "-m", "talos_gpu", "rollout", *where, *words],
+        return self.run(["rollout", *where, *words])
+
+    def run(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """`talos-gpu WORDS` to its end."""
+        process = self.start(words)
+        out, err = process.communicate(timeout=240)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def start(self, words: Sequence[str]) -> subprocess.Popen[str]:
+        """`talos-gpu WORDS`, in the environment of `python -m lab env`."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "talos_gpu", *words],
             env=fleet.environment(self.lab),
             cwd=PROJECT,
-            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-            timeout=240,
         )
 
     def planned(self) -> dict[str, Any]:
@@ -60,6 +71,11 @@ class Fleet:
     def report(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.rollout("report", "--json").stdout)
         return found
+
+    def steps(self, stack: str) -> list[dict[str, Any]]:
+        """What was done with a stack, as the report has it."""
+        [steps] = [found["steps"] for found in self.report()["stacks"] if found["name"] == stack]
+        return list(steps)
 
     def boots(self) -> dict[str, str]:
         nodes = kubectl.get(self.lab, "nodes")["items"]
@@ -152,7 +168,7 @@ def test_a_change_that_reboots_takes_one_node_after_the_other_through_every_gate
         assert "the update restarted it" in answers[0]["evidence"]
 
 
-def test_a_gpu_that_stops_encoding_stops_it_at_its_wave_and_a_resume_ends_well(two: Fleet) -> None:
+def test_a_gpu_that_stops_encoding_stops_it_at_its_wave_and_resumes_end_well_though_one_is_killed(two: Fleet) -> None:
     fleet.write_rollout(two.lab)  # one node first, the canary
     for stack in two.stacks:
         stack.write_config()
@@ -177,15 +193,16 @@ def test_a_gpu_that_stops_encoding_stops_it_at_its_wave_and_a_resume_ends_well(t
 
     program, *words = shlex.split(following)
     assert program == "talos-gpu"
-    again = subprocess.run(
-        [sys.executable, "-m", "talos_gpu", *words],
-        env=fleet.environment(two.lab),
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
+    second = two.lab.node("lab-2")
+    boot = second.pid
+    killed = two.start(words)
+    wait_for("the second node is in the middle of its reboot", lambda: second.pid != boot, 90)
+    killed.kill()
+    killed.communicate()
+    again = two.run(words)
     assert again.returncode == 0, again.stdout + again.stderr
+    assert "lab: recheck ok" in again.stdout, again.stdout
     assert "complete: 2 done" in again.stdout
+    updates = [step for step in two.steps("lab-2") if step["step"] == "update"]
+    assert [step["ok"] for step in updates] == [True], "the update that outlived its rollout was not waited for"
     assert two.boots()["lab-2"] != before["lab-2"]
