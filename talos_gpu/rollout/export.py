@@ -78,8 +78,8 @@ def lost(file: RolloutFile) -> list[str]:
     """What of a rollout.yaml the operator does not carry out, a sentence each."""
     found = [
         "no preview of the whole fleet, no approval that a moved commit, config or state makes void",
-        "no gate is asked: an update waits for machine, services, Node and worker itself, once; only `verify: true` in a "
-        "stack's settings makes the encode proof a part of it, and nobody looks at the spec again",
+        "no gate is asked: an update itself waits for machine, services, Node and worker, and nobody looks again",
+        "only `verify: true` in a stack's settings makes the encode proof a part of it",
         "a stack that failed stops what waits for it; others of its wave go on",
     ]
     told = {

@@ -59,9 +59,17 @@ func disconnect(node spec.Node) error {
 		failed = append(failed, command("ip", "route", "del", node.PodCIDR))
 	}
 
-	if exec.Command("ip", "link", "show", linkName(node)).Run() == nil {
-		failed = append(failed, command("ip", "link", "del", linkName(node)))
+	if linked(node) {
+		// the kernel takes the pair away by itself, some time after the node's network namespace has ended
+		if err := command("ip", "link", "del", linkName(node)); err != nil && linked(node) {
+			failed = append(failed, err)
+		}
 	}
 
 	return errors.Join(failed...)
+}
+
+// linked tells whether the host's end of the node's veth pair is there.
+func linked(node spec.Node) bool {
+	return exec.Command("ip", "link", "show", linkName(node)).Run() == nil
 }
