@@ -23,13 +23,25 @@ from talos_gpu.rollout import gates
 from talos_gpu.rollout.gates import Asked as GateAsked
 from talos_gpu.rollout.gates import Figures
 from talos_gpu.rollout.model import Gate
-from talos_gpu.rollout.pulumi_cli import UNEXPECTED, Process, Pulumi, Told, cause, is_locked, read_events, text_of
+from talos_gpu.rollout.pulumi_cli import (
+    CONFLICT,
+    UNEXPECTED,
+    Process,
+    Pulumi,
+    Told,
+    cause,
+    is_locked,
+    read_events,
+    text_of,
+)
 from talos_gpu.rollout.records import Step
 from talos_gpu.rollout.runner import Asked, Ended, Happened, Moved, Said
 
 _LOOK_S = 0.25
 """Seconds between two looks at what a process has written."""
 _LOCK_RETRY_S = 2.0
+_CONFLICTS = 2
+"""How often an operation is tried again after a conflict of writes."""
 _SETTLING = "somebody's update of it is under way or was cut off: its state has operations pending"
 
 
@@ -150,13 +162,14 @@ class Processes:
         more = ("--refresh",) if self.refresh else ()
         words = pulumi.words(verb, work.stack, events, *flags, *more)
         deadline = time.monotonic() + self.lock_wait_s
-        began, waited = time.monotonic(), False
+        began, waited, again = time.monotonic(), False, 0
         handle = os.open(self.logs / f"{work.stack}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if not self._take_over(work, handle):
                 return _interrupted(work, "interrupted before it began")
             while True:
-                moved = self.moved(work.stack, work.step) if pulumi is self.pulumi else Moved()
+                ours = pulumi is not self.pulumi or again  # its state has moved by our own doing
+                moved = Moved() if ours else self.moved(work.stack, work.step)
                 if moved.lines and not moved.settling:
                     return _failed(work, "moved", f"not as it was approved any more: {'; '.join(moved.lines)}")
                 code, told, why = None, Told(), _SETTLING
@@ -166,6 +179,11 @@ class Processes:
                         return _interrupted(work, "interrupted before it began")
                     told = read_events(events)
                     why = "" if code == 0 else cause(told, log)
+                if code and CONFLICT in why and again < _CONFLICTS and not work.stop.is_set():
+                    again += 1
+                    self._happened.put(Said(work.stack, "tries again: an object was modified meanwhile"))
+                    work.stop.wait(_LOCK_RETRY_S)
+                    continue
                 locked = moved.settling or (code != 0 and is_locked(why + text_of(log)))
                 if not locked or work.stop.is_set() or time.monotonic() >= deadline:
                     break

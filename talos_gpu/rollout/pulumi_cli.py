@@ -23,6 +23,12 @@ from talos_gpu.verify.report import NOT_PROVEN_YET
 
 LOCKED = ("the stack is currently locked by", "[409] Conflict: Another update is currently in progress")
 """What the engine says when another holds a stack's lock: DIY backends, and the service (pulumi.automation.errors)."""
+CONFLICT = "the object has been modified; please apply your changes to the latest version and try again"
+"""What the API server says when a controller wrote an object between a provider's read and its write.
+
+pulumi-kubernetes (await.go, fixCSAFieldManagers) does not try again by itself, at an object's first update after its
+creation; right after a node's restart controllers write a lot.
+"""
 UNEXPECTED = "no changes were expected but changes were proposed"
 """What the engine says of a preview with --expect-no-changes; any other failure is one."""
 _UNCHANGED = frozenset({"same", "read", "refresh", "read-replacement"})
