@@ -126,10 +126,10 @@ def test_the_check_against_the_schema_sees_what_is_wrong() -> None:
 def test_what_is_not_carried_is_said() -> None:
     text = "windows: [{opens: '22:00', closes: '04:00'}]\nsoak_s: 60\nmax_failures: 2\n"
     careful = lost(parse("fleet: home\nstacks: [{name: a}]\nrollback: never\n"))
-    assert len(careful) == 3
+    assert len(careful) == 4
     everything = lost(parse(FILE + text))
-    assert everything[:3] == careful
-    assert [sentence.split(":")[0].split()[0] for sentence in everything[3:]] == [
+    assert everything[:4] == careful
+    assert [sentence.split(":")[0].split()[0] for sentence in everything[4:]] == [
         "soak_s",
         "windows",
         "rollback",
