@@ -132,7 +132,7 @@ def test_a_generator_that_fails_says_why_at_once(job: MainJob) -> None:
 def test_a_driver_that_is_not_loaded_is_said_before_anything_is_generated(job: MainJob) -> None:
     installed = job.node.profile()["extensions"]
     without = [extension for extension in installed if not extension["name"].startswith("nonfree-kmod-nvidia")]
-    with profile(job, extensions=without):
+    with profile(job, extensions=without), job.configured(machine={"ready_timeout_s": 30}):
         restart(job)
         said = fails(job)
     assert "driver" in said, said

@@ -32,6 +32,8 @@ GPU_113 = {"model": "Quadro P2000", "driver": DRIVER_113, "memory_mib": 5120}
 
 def by_hand(lab: Lab) -> None:
     """What the write-up has one apply, in short; and a worker that is privileged beyond need."""
+    wait = ("wait", "--for=create", "--timeout=60s", "-n", "kube-system", "serviceaccount/default")
+    kubectl.kubectl(lab, *wait)  # a bare pod is refused before the controller manager has made it
     for namespace, document in (
         ("media", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "media"}}),
         ("kube-system", seeds_daemon_set()),

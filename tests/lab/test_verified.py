@@ -21,6 +21,7 @@ def verified(job: MainJob) -> bool:
 
 
 def test_an_up_fails_unless_the_gpu_encodes_and_a_refresh_sees_when_it_no_longer_does(job: MainJob) -> None:
+    job.up()  # a worker that was scaled by hand meanwhile is another one to prove
     with job.configured(verify=True):
         with pretending(job, encode_fail="30:20"):
             done = job.stack.operation("up", "--skip-preview", check=False)
