@@ -75,7 +75,7 @@ KUBELET: Mapping[str, Any] = {
     "syncFrequency": "5s",
     "serializeImagePulls": False,
     "oomScoreAdj": 0,
-    # a worker without its spec fails until the installer has put it back; the default of 300 s is a wait for nothing here
+    # a worker fails until the installer has put its spec back; the default of 300 s is a wait for nothing here
     "crashLoopBackOff": {"maxContainerRestartPeriod": "2s"},
     # without CAP_SYS_RESOURCE some oom_score_adj and sysctl writes are refused; this gate lets the kubelet go on
     "featureGates": {"KubeletInUserNamespace": True},

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import yaml
 
@@ -13,6 +14,12 @@ from lab import toolchain
 from lab.cluster.control_plane import etcd_program
 from lab.lab import Lab
 from lab.paths import cache_root
+
+# how fast a machine is, is no fault of the code: speed is measured in bench/
+hypothesis.settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any-machine")
 
 SPEC_FOLDERS = ("/etc/cdi", "/var/run/cdi", "/var/cdi")
 """The seed's `cdi_spec_dirs`: the last one, which NVIDIA's runtime never looks at, wins for the CRI."""
