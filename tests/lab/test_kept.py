@@ -75,12 +75,20 @@ def test_twenty_restarts_of_the_installer_never_show_it_half(job: MainJob) -> No
 def test_an_edited_or_deleted_spec_is_back_within_half_a_minute_and_the_log_says_so(job: MainJob) -> None:
     installed = job.inside(INSTALLED)
     good = installed.read_text()
+
+    def back() -> bool:
+        return installed.exists() and installed.read_text() == good
+
+    def logged(words: str) -> bool:
+        [pod] = job.installer_pods()
+        return words in kubectl.kubectl(job.lab, "logs", "-n", "kube-system", pod["metadata"]["name"])
+
+    assert logged("CDI spec copied successfully to /var/run/cdi/nvidia.yaml") or logged("is installed already")
     installed.write_text(good.replace("nvidia-cdi-hook.real", "nvidia-cdi-hook"))
-    wait_for("the edited spec is put back", lambda: installed.exists() and installed.read_text() == good, 30)
+    wait_for("the edited spec is put back", back, 30)
+    edited = "put /var/run/cdi/nvidia.yaml back: something else lay there (sha256 "
+    # told before the next blow: the installer looks at what it has put there once more, and then tells
+    wait_for("the log says so", lambda: logged(edited), 10)
     installed.unlink()
-    wait_for("the deleted spec is put back", lambda: installed.exists() and installed.read_text() == good, 30)
-    [pod] = job.installer_pods()
-    log = kubectl.kubectl(job.lab, "logs", "-n", "kube-system", pod["metadata"]["name"])
-    assert "CDI spec copied successfully to /var/run/cdi/nvidia.yaml" in log or "is installed already" in log
-    assert "put /var/run/cdi/nvidia.yaml back: something else lay there (sha256 " in log
-    assert "put /var/run/cdi/nvidia.yaml back: it was missing" in log
+    wait_for("the deleted spec is put back", back, 30)
+    wait_for("the log says so", lambda: logged("put /var/run/cdi/nvidia.yaml back: it was missing"), 10)
