@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from talos_gpu.preview import machine, spec
 from talos_gpu.preview.events import Said, Step
 from talos_gpu.preview.model import ConfigDiff, Drift, Reboot, StackPreview
-from talos_gpu.rollout.errors import PulumiFailed
 from talos_gpu.rollout.inspect_stack import reboot_of as reboot_of  # noqa: PLC0414 - for inspect.py
-from talos_gpu.rollout.pulumi_cli import Pulumi, last_words
+from talos_gpu.rollout.pulumi_cli import Pulumi
 from talos_gpu.settings import Settings
 
 
@@ -24,7 +21,7 @@ def shown(pulumi: Pulumi, stack: str, settings: Settings, said: Said, deployment
     config, reboot = ConfigDiff(known="same"), Reboot(verdict="no")
     if said.step("ConfigurationApply") is not None:
         base, new = machine.rendered(settings, pulumi.project)
-        old = machine.applied(_revealed(pulumi, stack)) if machine.has_applied(deployment) else None
+        old = machine.applied(pulumi.state(stack, show_secrets=True)) if machine.has_applied(deployment) else None
         config, reboot = machine.compared(old, base, new), machine.reboot(settings, old, base, new)
     return StackPreview(
         name=stack,
@@ -37,24 +34,6 @@ def shown(pulumi: Pulumi, stack: str, settings: Settings, said: Said, deployment
         policy=tuple(said.policy),
         warnings=tuple(dict.fromkeys(said.warnings)),
     )
-
-
-def _revealed(pulumi: Pulumi, stack: str) -> Mapping[str, Any]:
-    """The state with its secrets in clear; it stays in this process's memory."""
-    words = [pulumi.program, "stack", "export", "--show-secrets", "--stack", stack, "--non-interactive"]
-    done = subprocess.run(
-        words,
-        cwd=pulumi.project,
-        env=pulumi.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise PulumiFailed(f"stack export --show-secrets --stack {stack}", last_words(done.stderr))
-    deployment: Mapping[str, Any] = json.loads(done.stdout).get("deployment") or {}
-    return deployment
 
 
 def _restarts(steps: Sequence[Step]) -> list[str]:

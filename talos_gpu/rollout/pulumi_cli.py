@@ -78,11 +78,11 @@ class Pulumi:
         quiet = ["--non-interactive", "--color", "never"]
         return [self.program, verb, "--stack", stack, *quiet, "--suppress-outputs", *where, *log, *flags]
 
-    def state(self, stack: str) -> Mapping[str, Any]:
-        """The stack's deployment, secrets encrypted. Raises PulumiFailed if there is no such stack."""
-        words = [self.program, "stack", "export", "--stack", stack, "--non-interactive", "--color", "never"]
+    def state(self, stack: str, *, show_secrets: bool = False) -> Mapping[str, Any]:
+        """The stack's deployment, secrets encrypted unless asked in clear. Raises PulumiFailed if there is none."""
+        words = ["stack", "export", *(["--show-secrets"] if show_secrets else []), "--stack", stack]
         done = subprocess.run(
-            words,
+            [self.program, *words, "--non-interactive", "--color", "never"],
             cwd=self.project,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -91,7 +91,7 @@ class Pulumi:
             check=False,
         )
         if done.returncode:
-            raise PulumiFailed(f"stack export --stack {stack}", last_words(done.stderr))
+            raise PulumiFailed(" ".join(words), last_words(done.stderr))
         deployment: Mapping[str, Any] = json.loads(done.stdout).get("deployment") or {}
         return deployment
 
