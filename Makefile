@@ -2,6 +2,8 @@
 ROOT := $(patsubst %/,%,$(dir $(realpath $(lastword $(MAKEFILE_LIST)))))
 PYTHON := $(ROOT)/.venv/bin/python
 RUN := cd $(ROOT) && $(PYTHON)
+# two workers suit two cores: the lab's tests mostly wait
+TEST_WORKERS ?= 2
 .DEFAULT_GOAL := help
 .PHONY: help env up down test test-pure lint format bench fuzz preview gpu-bundle
 
@@ -20,7 +22,7 @@ down: env ## end the lab and leave nothing behind
 test: env ## lint, types and every test, the lab's too
 	@$(RUN) -m lab prepare
 	@$(MAKE) --no-print-directory -f $(ROOT)/Makefile lint
-	@$(RUN) -m pytest -q
+	@$(RUN) -m pytest -q -n $(TEST_WORKERS) --dist loadfile
 
 test-pure: env ## the tests that need neither root nor the lab
 	@$(RUN) -m pytest -q -m "not lab and not containerd"

@@ -21,6 +21,12 @@ def cache_root() -> Path:
     return Path(named) if named else _xdg("XDG_CACHE_HOME", ".cache") / "talos-nvidia-lab"
 
 
+def lab_home() -> Path:
+    """The labs' state: `TALOS_LAB_HOME` or a folder below the XDG state folder."""
+    named = os.environ.get("TALOS_LAB_HOME")
+    return Path(named) if named else _xdg("XDG_STATE_HOME", ".local/state") / "talos-nvidia-lab"
+
+
 @dataclass(frozen=True, slots=True)
 class LabPaths:
     """The folders of one lab; several labs live beside each other under different names."""
@@ -30,10 +36,8 @@ class LabPaths:
 
     @classmethod
     def of(cls, name: str = "lab") -> LabPaths:
-        """The lab called `name`, below `TALOS_LAB_HOME` or the XDG state folder."""
-        named = os.environ.get("TALOS_LAB_HOME")
-        home = Path(named) if named else _xdg("XDG_STATE_HOME", ".local/state") / "talos-nvidia-lab"
-        return cls(name, home / name)
+        """The lab called `name`, below `lab_home`."""
+        return cls(name, lab_home() / name)
 
     @property
     def tag(self) -> str:

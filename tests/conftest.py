@@ -13,7 +13,7 @@ import yaml
 from lab import toolchain
 from lab.cluster.control_plane import etcd_program
 from lab.lab import Lab
-from lab.paths import cache_root
+from lab.paths import cache_root, lab_home
 
 # how fast a machine is, is no fault of the code: speed is measured in bench/
 hypothesis.settings.register_profile(
@@ -27,6 +27,13 @@ _PART = f"""\
 [plugins."io.containerd.cri.v1.runtime"]
   cdi_spec_dirs = {list(SPEC_FOLDERS)}
 """
+
+
+def pytest_configure() -> None:
+    """Each worker of a parallel run has labs of its own, in a folder of its own."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        os.environ["TALOS_LAB_HOME"] = str(lab_home() / worker)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

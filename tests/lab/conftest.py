@@ -156,7 +156,7 @@ def wait_for(what: str, look: Callable[[], T], seconds: float = 60.0) -> T:
 
 
 @pytest.fixture(scope="session")
-def job(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MainJob]:
+def main_job(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MainJob]:
     """The lab after the first `pulumi up` from nothing."""
     lab = Lab("test-main", binaries)
     lab.down()
@@ -172,3 +172,10 @@ def job(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ma
         yield MainJob(lab, stack, done.stdout, events(log))
     finally:
         lab.down()
+
+
+@pytest.fixture
+def job(main_job: MainJob) -> MainJob:
+    """The main job with installer and worker ready again, whatever the test before did to them."""
+    main_job.settle()
+    return main_job
