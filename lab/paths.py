@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,18 @@ def cache_root() -> Path:
     """Build outputs, keyed by version; safe to delete. `TALOS_LAB_CACHE` moves it."""
     named = os.environ.get("TALOS_LAB_CACHE")
     return Path(named) if named else _xdg("XDG_CACHE_HOME", ".cache") / "talos-nvidia-lab"
+
+
+def compiling_once(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for Python programs that are started again and again.
+
+    Where it forbids bytecode beside the sources, bytecode goes to the cache: without any, the Pulumi SDK alone takes
+    two seconds to compile at every start of a program and of a provider.
+    """
+    found = dict(environment)
+    if found.pop("PYTHONDONTWRITEBYTECODE", None):
+        found.setdefault("PYTHONPYCACHEPREFIX", str(cache_root() / "pycache"))
+    return found
 
 
 def lab_home() -> Path:

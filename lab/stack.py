@@ -70,8 +70,8 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """What `pulumi` runs with: everything of it below the lab's folder."""
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("PULUMI_", "TALOSCONFIG", "KUBECONFIG"))}
-        return {**clean, **self.engine.env(self.lab.paths.pulumi_state, self.passphrase)}
+        found = self.engine.env(self.lab.paths.pulumi_state, self.passphrase)
+        return {key: value for key, value in found.items() if key not in ("TALOSCONFIG", "KUBECONFIG")}
 
     def init(self) -> None:
         """Write the stack's configuration and make the stack, unless both are there."""

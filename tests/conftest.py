@@ -13,7 +13,7 @@ import yaml
 from lab import toolchain
 from lab.cluster.control_plane import etcd_program
 from lab.lab import Lab
-from lab.paths import cache_root, lab_home
+from lab.paths import cache_root, compiling_once, lab_home
 
 # how fast a machine is, is no fault of the code: speed is measured in bench/
 hypothesis.settings.register_profile(
@@ -30,7 +30,10 @@ _PART = f"""\
 
 
 def pytest_configure() -> None:
-    """Each worker of a parallel run has labs of its own, in a folder of its own."""
+    """Programs that tests start are compiled once; each worker of a parallel run has labs of its own."""
+    given = compiling_once(os.environ)
+    os.environ.clear()
+    os.environ.update(given)
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker is not None:
         os.environ["TALOS_LAB_HOME"] = str(lab_home() / worker)

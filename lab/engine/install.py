@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from lab.errors import LabRefused
+from lab.paths import compiling_once
 
 HERE = Path(__file__).resolve().parent
 PLUGINS: Mapping[str, str] = {"kubernetes": "4.34.2", "talos": "0.8.1"}
@@ -54,12 +55,8 @@ class Engine:
         home or backend, an access token, proxies. KUBECONFIG and TALOSCONFIG are left as they are.
         """
         state.mkdir(parents=True, exist_ok=True)
-        kept = {key: value for key, value in os.environ.items() if not _leads_elsewhere(key)}
-        if kept.pop("PYTHONDONTWRITEBYTECODE", None):
-            # compiling the SDK anew at every start would take half a second; nothing is written outside the home
-            kept["PYTHONPYCACHEPREFIX"] = str(self.home / "pycache")
         return {
-            **kept,
+            **{key: value for key, value in compiling_once(os.environ).items() if not _leads_elsewhere(key)},
             "PATH": f"{self.home / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "PULUMI_HOME": str(self.home),
             "PULUMI_BACKEND_URL": f"file://{state}",
