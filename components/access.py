@@ -1,4 +1,7 @@
-"""How this program reaches node and cluster: paths from the stack's configuration, never values in the state."""
+"""How this program reaches node and cluster: paths from the stack's configuration, never values in the state.
+
+The clients are imported where they are used: a preview that finds nothing to do asks neither node nor cluster.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from talos_gpu.kube.cluster import Cluster
-from talos_gpu.settings import PROJECT
-from talos_gpu.talos.client import MachineClient
-from talos_gpu.talos.credentials import Credentials, TalosConfig
+from talos_gpu.project import PROJECT
 from talos_gpu.talos.errors import CertificateRejected, PermissionDenied
+
+if TYPE_CHECKING:
+    from talos_gpu.kube.cluster import Cluster
+    from talos_gpu.talos.client import MachineClient
+    from talos_gpu.talos.credentials import Credentials
 
 _OF_THE_LAST_UP = "where the stack names another path by now, add --run-program: a refresh alone takes the last `up`'s"
 """Pulumi 3.259 configures a provider from the state when it refreshes or destroys, from the program otherwise."""
@@ -63,11 +68,15 @@ class Access:
 
     def credentials(self) -> Credentials:
         """The talosconfig's current context. Raises TalosConfigInvalid."""
+        from talos_gpu.talos.credentials import TalosConfig
+
         return TalosConfig.load(self.talosconfig or None)
 
     @asynccontextmanager
     async def machine(self, target: Target) -> AsyncIterator[MachineClient]:
         """A client of the node's machine API; a refusal of the credentials says which file they are from."""
+        from talos_gpu.talos.client import MachineClient
+
         async with MachineClient(self.credentials(), target.endpoint, target.forwarded_to) as client:
             try:
                 yield client
@@ -77,6 +86,8 @@ class Access:
 
     def cluster(self) -> Cluster:
         """A client of the cluster; the first call tells whether it answers."""
+        from talos_gpu.kube.cluster import Cluster
+
         return Cluster(self.kubeconfig or None, connect=False)
 
     def base_config(self) -> str:

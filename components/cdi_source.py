@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
@@ -11,12 +11,14 @@ from typing_extensions import override
 from components.drift import Cause, Drift, sentences
 from components.dynamic import DRIFT, NodeProvider, Props, drifted, moved, run, target, token, whole
 from components.freshness import HOOK_REAL, strategy_on, unfit
-from talos_gpu.cdi import Strategy
+from talos_gpu import cdi
 from talos_gpu.errors import TalosGpuError
-from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.errors import NotFound
 from talos_gpu.talos.facts import SPEC_SOURCE, NodeFacts, read_facts
 from talos_gpu.talos.releases import strategy_for
+
+if TYPE_CHECKING:
+    from talos_gpu.talos.client import MachineClient
 
 VERSION = "1"
 BINARIES = "/usr/local/bin"
@@ -46,10 +48,10 @@ class HookBinaryMissing(TalosGpuError):
         )
 
 
-async def strategy_of(client: MachineClient, props: Props) -> Strategy:
+async def strategy_of(client: MachineClient, props: Props) -> cdi.Strategy:
     """The strategy of a resource's `hook` and `release`, by what lies on the node. Raises HookBinaryMissing."""
     names = frozenset(entry.name for entry in await client.list(BINARIES))
-    if props["hook"] == Strategy.REAL and HOOK_REAL not in names:
+    if props["hook"] == cdi.Strategy.REAL and HOOK_REAL not in names:
         raise HookBinaryMissing(props["node"])
     return strategy_on(props["hook"], names, strategy_for(props["release"]).hook)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
@@ -13,10 +13,12 @@ from components.cdi_source import spec_file, strategy_of
 from components.drift import Cause, Drift, digest, installed_drift, sentences, source_drift
 from components.dynamic import DRIFT, NodeProvider, Props, drifted, run, target, token, whole
 from components.freshness import unfit
-from talos_gpu.cdi import Strategy, decode, facts, facts_file, patch
+from talos_gpu import cdi
 from talos_gpu.errors import TalosGpuError
-from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.facts import SPEC_SOURCE
+
+if TYPE_CHECKING:
+    from talos_gpu.talos.client import MachineClient
 
 VERSION = "1"
 SPEC_TARGET = "/var/run/cdi/nvidia.yaml"
@@ -63,7 +65,7 @@ class CdiSpecProvider(NodeProvider):
         if data is None or reasons:
             raise SourceUnfit(props["node"], reasons)
         again = token() if olds.get(DRIFT) else olds.get("install_token", "")
-        return _outputs({**props, "install_token": again}, strategy, decode(data).text)
+        return _outputs({**props, "install_token": again}, strategy, cdi.decode(data).text)
 
     async def _drift(self, props: Props) -> Drift:
         async with self._access.machine(target(props)) as client:
@@ -72,10 +74,10 @@ class CdiSpecProvider(NodeProvider):
             own = props["regenerate"] == "boot" and await _by_installer(client, installed)
         if drift := unfit(source, strategy, None, {}):
             return drift
-        text = decode(source or b"").text
+        text = cdi.decode(source or b"").text
         if str(strategy) != props["strategy"]:
             drift[Cause.HOOK] = [f"hooks are to be patched as {strategy}, the spec was patched as {props['strategy']}"]
-        drift |= source_drift(props, SPEC_SOURCE, patch(text, strategy))
+        drift |= source_drift(props, SPEC_SOURCE, cdi.patch(text, strategy))
         # with another source or strategy the installed file cannot be its patch yet
         return drift or ({} if own else installed_drift(props["text"], SPEC_TARGET, installed))
 
@@ -86,10 +88,10 @@ async def _by_installer(client: MachineClient, installed: bytes | None) -> bool:
     return installed is not None and marker is not None and digest(installed).encode() in marker.split()
 
 
-def _outputs(props: Props, strategy: Strategy, text: str) -> Props:
-    patched, needed = patch(text, strategy), facts(text)
+def _outputs(props: Props, strategy: cdi.Strategy, text: str) -> Props:
+    patched, needed = cdi.patch(text, strategy), cdi.facts(text)
     # what the host must have is what the installed text names: its hooks are the patched ones
-    wanted = facts(patched.text)
+    wanted = cdi.facts(patched.text)
     return {
         **props,
         "text": patched.text,
@@ -99,7 +101,7 @@ def _outputs(props: Props, strategy: Strategy, text: str) -> Props:
         "hooks": list(patched.hooks),
         "strategy": str(strategy),
         "driver_version": needed.driver_version or "",
-        "facts_file": facts_file(patched, wanted, node=props["node"]),
+        "facts_file": cdi.facts_file(patched, wanted, node=props["node"]),
         DRIFT: {},
     }
 

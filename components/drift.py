@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
-from talos_gpu.cdi import CdiError, Library, Patched, decode, diff, facts, render
+from talos_gpu import cdi
 
 Drift = dict[str, list[str]]
 """Cause -> what is to be said, a line each; empty: nothing moved."""
@@ -50,8 +50,8 @@ def sentences(drift: Drift) -> list[str]:
 def changes(recorded: str, now: bytes) -> list[str]:
     """The semantic diff of two specs in lines, or the faults of one that is not valid; MOST_LINES, the rest counted."""
     try:
-        lines = render(diff(recorded, decode(now).text, library=Library.V1_0_1)).splitlines()
-    except CdiError as error:
+        lines = cdi.render(cdi.diff(recorded, cdi.decode(now).text, library=cdi.Library.V1_0_1)).splitlines()
+    except cdi.CdiError as error:
         lines = error.message.splitlines()
     if len(lines) > MOST_LINES:
         lines[MOST_LINES:] = [f"and {len(lines) - MOST_LINES} more: talos-gpu cdi diff"]
@@ -65,11 +65,11 @@ def _wrapped(line: str) -> list[str]:
     return [part.replace(_HELD, _ARROW) for part in parts]
 
 
-def source_drift(props: Mapping[str, Any], path: str, now: Patched) -> Drift:
+def source_drift(props: Mapping[str, Any], path: str, now: cdi.Patched) -> Drift:
     """How the generated spec differs from the one whose patch the outputs `props` recorded."""
     if now.source_sha256 == props["source_sha256"]:
         return {}
-    same_driver = (facts(now.source).driver_version or "") == props["driver_version"]
+    same_driver = (cdi.facts(now.source).driver_version or "") == props["driver_version"]
     head = f"{path} is another one than the one installed:"
     return {
         Cause.REGENERATED if same_driver else Cause.DRIVER: [head, *changes(props["text"], now.text.encode())],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from components.drift import Cause, Drift
-from talos_gpu.cdi import CdiError, SpecFacts, SpecInvalid, Strategy, decode, facts, patch
+from talos_gpu import cdi
 from talos_gpu.talos.facts import SPEC_SOURCE
 
 HOOK_REAL = "nvidia-cdi-hook.real"
@@ -20,23 +20,23 @@ _DRIVERS_OF = {
 """Device node -> names of its driver in /proc/devices, by release (`nvidia-frontend` up to driver 545)."""
 
 
-def unfit(data: bytes | None, strategy: Strategy, driver: str | None, majors: Mapping[str, int]) -> Drift:
+def unfit(data: bytes | None, strategy: cdi.Strategy, driver: str | None, majors: Mapping[str, int]) -> Drift:
     """Why a generated spec (None: there is none) cannot be used on a node; empty if it can."""
     if data is None:
         return {Cause.REMOVED: [f"{SPEC_SOURCE} is not there"]}
     try:
-        text = decode(data).text
-        patch(text, strategy)
-        needed = facts(text)
-    except SpecInvalid as error:
+        text = cdi.decode(data).text
+        cdi.patch(text, strategy)
+        needed = cdi.facts(text)
+    except cdi.SpecInvalid as error:
         return {Cause.UNFIT: [f"{SPEC_SOURCE}: {fault}" for fault in error.faults]}
-    except CdiError as error:
+    except cdi.CdiError as error:
         return {Cause.UNFIT: [f"{SPEC_SOURCE}: {error.message}"]}
     found = {Cause.DRIVER: list(_driver(needed, driver)), Cause.UNFIT: list(_majors(needed, majors))}
     return {cause: lines for cause, lines in found.items() if lines}
 
 
-def _driver(needed: SpecFacts, driver: str | None) -> Iterator[str]:
+def _driver(needed: cdi.SpecFacts, driver: str | None) -> Iterator[str]:
     if driver is None:
         return
     if needed.driver_version is None:
@@ -46,17 +46,17 @@ def _driver(needed: SpecFacts, driver: str | None) -> Iterator[str]:
         yield f"{SPEC_SOURCE} was made for driver {needed.driver_version}, the node has {driver}"
 
 
-def _majors(needed: SpecFacts, majors: Mapping[str, int]) -> Iterator[str]:
+def _majors(needed: cdi.SpecFacts, majors: Mapping[str, int]) -> Iterator[str]:
     for path, (major, _) in needed.majors.items():
         have = next((majors[name] for name in _DRIVERS_OF.get(path, ()) if name in majors), None)
         if have is not None and have != major:
             yield f"{SPEC_SOURCE} says major {major} of {path}, the node has {have}"
 
 
-def strategy_on(hook: str, binaries: frozenset[str], table: Strategy) -> Strategy:
+def strategy_on(hook: str, binaries: frozenset[str], table: cdi.Strategy) -> cdi.Strategy:
     """The hook strategy: what the stack says, else what lies in /usr/local/bin, else the release table's."""
     if hook != "auto":
-        return Strategy(hook)
+        return cdi.Strategy(hook)
     if not binaries:
         return table
-    return Strategy.REAL if HOOK_REAL in binaries else Strategy.NONE
+    return cdi.Strategy.REAL if HOOK_REAL in binaries else cdi.Strategy.NONE

@@ -17,9 +17,9 @@ from components.cdi_init import CdiInit, CdiInitArgs
 from components.cdi_source import CdiSource
 from components.cdi_spec import CdiSpec
 from components.machine import GpuMachine, GpuMachineArgs
-from components.names import labels, object_name
+from components.names import WORKER, labels, object_name
 from components.runtime_class import GpuRuntimeClass, GpuRuntimeClassArgs
-from components.tdarr import APP, TdarrNode, TdarrNodeArgs
+from components.tdarr import TdarrNode, TdarrNodeArgs
 from components.verification import commands
 from components.verified import Verified
 from talos_gpu.settings import Settings, Tdarr
@@ -208,8 +208,8 @@ class GpuNode(pulumi.ComponentResource):
         about = {
             "node": node,
             "namespace": tdarr.namespace.name,
-            "name": tdarr.name or object_name(APP, node),
-            "selector": labels(APP, node),
+            "name": tdarr.name or object_name(WORKER, node),
+            "selector": labels(WORKER, node),
         }
         return TakenOver(f"{self._name}-taken-over", about, pulumi.ResourceOptions(parent=self, depends_on=list(after)))
 

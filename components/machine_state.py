@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pulumi
 from pulumi.dynamic import CheckResult, CreateResult, DiffResult, ReadResult, Resource, UpdateResult
@@ -13,15 +13,14 @@ from typing_extensions import override
 from components import cost
 from components.dynamic import DRIFT, NodeProvider, Props, moved, run, target, tell, token, whole
 from talos_gpu.errors import TalosGpuError
-from talos_gpu.talos.client import MachineClient
-from talos_gpu.talos.effective import effective_differences
 from talos_gpu.talos.facts import SPEC_SOURCE, NodeFacts, read_facts
-from talos_gpu.talos.machine_config import GpuMachineConfig, lacking, wanted
 from talos_gpu.talos.messages import ApplyMode, ApplyResult
 from talos_gpu.talos.part import PART_PATH
 from talos_gpu.talos.releases import Method, strategy_for
-from talos_gpu.talos.removal import live_config, removed
-from talos_gpu.talos.render import render
+
+if TYPE_CHECKING:
+    from talos_gpu.talos.client import MachineClient
+    from talos_gpu.talos.machine_config import GpuMachineConfig
 
 VERSION = "2"
 """Of the provider's meaning: a change here is an update in every stack."""
@@ -75,6 +74,8 @@ class WouldRemove(TalosGpuError):
 
 def want_of(props: Mapping[str, Any]) -> GpuMachineConfig:
     """The wanted machine config of a resource's `release`, `method` and `default_runtime`."""
+    from talos_gpu.talos.machine_config import wanted
+
     release = strategy_for(props["release"])
     return wanted(release, Method(props["method"]), default_runtime=bool(props["default_runtime"]))
 
@@ -131,6 +132,8 @@ class MachineStateProvider(NodeProvider):
         return ReadResult(id_, run(self._drift(whole(props))))
 
     async def _drift(self, props: Props) -> Props:
+        from talos_gpu.talos.effective import effective_differences
+
         async with self._access.machine(target(props)) as client:
             facts = await read_facts(client)
         waits = props["apply_mode"] == "staged" and facts.boot_id == props["boot_id"]
@@ -138,6 +141,9 @@ class MachineStateProvider(NodeProvider):
         return {**props, DRIFT: [*_upgraded(props, facts), *lacks]}
 
     async def _look(self, props: Props, olds: Props) -> Props:
+        from talos_gpu.talos.effective import effective_differences
+        from talos_gpu.talos.removal import live_config, removed
+
         config = self._rendered(props)
         async with self._access.machine(target(props)) as client:
             facts = await read_facts(client)
@@ -165,6 +171,9 @@ class MachineStateProvider(NodeProvider):
         }
 
     def _rendered(self, props: Props) -> str:
+        from talos_gpu.talos.machine_config import lacking
+        from talos_gpu.talos.render import render
+
         base = self._access.base_config()
         config = render(base, lacking(base, want_of(props)).patches)
         if digest(config) != props["config_sha256"]:

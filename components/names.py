@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from talos_gpu.talos.machine_config import LABEL
-
 SYSTEM_NAMESPACE = "kube-system"
 """Exempt from PodSecurity on Talos, so that privileged pods run there."""
 NODE_LABEL = "talos-nvidia-cdi/node"
+WORKER = "tdarr-node-gpu"
+"""The `app` label of a worker."""
 SPEC_DIGEST = "talos-nvidia-cdi/spec-sha256"
 _LONGEST = 63
 
@@ -30,6 +30,8 @@ def labels(app: str, node: str) -> dict[str, str]:
 
 def placement(node: str) -> dict[str, Any]:
     """Pod fields that pin to the node, by name and by GPU label, and let it through the GPU's taint."""
+    from talos_gpu.talos.machine_config import LABEL
+
     return {
         "node_selector": {"kubernetes.io/hostname": node, LABEL[0]: LABEL[1]},
         "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],

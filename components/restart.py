@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from components.access import Access
 from components.dynamic import Props, target, tell
-from components.names import NODE_LABEL
-from components.tdarr import APP
+from components.names import NODE_LABEL, WORKER
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.errors import ClusterRefused, ClusterUnreachable
 from talos_gpu.kube.quiet import Quieting, free, quiet
@@ -89,7 +88,7 @@ async def _free(access: Access, node: str, seconds: float) -> None:
 
 def worker(node: str) -> str:
     """The selector of the node's worker."""
-    return f"app={APP},{NODE_LABEL}={node}"
+    return f"app={WORKER},{NODE_LABEL}={node}"
 
 
 def quieting(props: Props) -> Quieting:

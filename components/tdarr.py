@@ -8,14 +8,13 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as k8s
 
-from components.names import SPEC_DIGEST, labels, object_name, placement
+from components.names import SPEC_DIGEST, WORKER, labels, object_name, placement
 from components.ordering import waits
 from components.volumes import mounts, pod_volumes
 from talos_gpu.kube.takeover import MANAGER
 from talos_gpu.settings import Tdarr
 from talos_gpu.settings.tdarr import PersistentVolumeClaim
 
-APP = "tdarr-node-gpu"
 _ADOPTING = {"pulumi.com/patchFieldManager": MANAGER, "pulumi.com/patchForce": "true"}
 
 
@@ -49,7 +48,7 @@ class TdarrNode(pulumi.ComponentResource):
     def __init__(self, name: str, args: TdarrNodeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("talos-nvidia-cdi:components:TdarrNode", name, None, opts)
         depends_on = waits(opts)
-        self.name = args.tdarr.name or object_name(APP, args.node)
+        self.name = args.tdarr.name or object_name(WORKER, args.node)
         self.namespace = args.tdarr.namespace.name
         places: list[pulumi.Resource] = []
         if args.tdarr.namespace.create:
@@ -64,7 +63,7 @@ class TdarrNode(pulumi.ComponentResource):
             metadata=k8s.meta.v1.ObjectMetaArgs(
                 name=self.name,
                 namespace=self.namespace,
-                labels=labels(APP, args.node),
+                labels=labels(WORKER, args.node),
                 annotations=_ADOPTING if args.adopt else None,
             ),
             spec=k8s.apps.v1.DeploymentSpecArgs(**deployment_spec(args, self.name)),
@@ -149,6 +148,6 @@ def deployment_spec(args: TdarrNodeArgs, name: str) -> dict[str, Any]:
     return {
         "replicas": 1,
         "strategy": {"type": "Recreate"},
-        "selector": {"match_labels": labels(APP, args.node)},
-        "template": {"metadata": {"labels": labels(APP, args.node), "annotations": annotations}, "spec": pod},
+        "selector": {"match_labels": labels(WORKER, args.node)},
+        "template": {"metadata": {"labels": labels(WORKER, args.node), "annotations": annotations}, "spec": pod},
     }

@@ -14,7 +14,6 @@ from components.dynamic import DRIFT, NodeProvider, Props, run, whole
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.settings import Settings
 from talos_gpu.verify.report import NOT_PROVEN_YET, Outcome, Proof, Report
-from talos_gpu.verify.stack import Options, verify
 from talos_gpu.verify.subject import Credentials, Subject
 
 VERSION = "1"
@@ -62,6 +61,8 @@ class VerifiedProvider(NodeProvider):
         return recorded(props, await self._verify(props))
 
     async def _verify(self, props: Props) -> Report:
+        from talos_gpu.verify.stack import Options, verify
+
         values: dict[str, Any] = {name: props.get(name) for name in _SUBJECT}
         subject = Subject(**values)
         credentials = Credentials(self._access.talosconfig, self._access.kubeconfig)

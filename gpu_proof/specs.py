@@ -11,7 +11,7 @@ from gpu_proof.parts import TOOLKITS, Bundle, install_toolkit
 from gpu_proof.record import Record, proven
 from gpu_proof.said import joined, ours, run, tail
 from talos_gpu.cdi import Library, facts, sha256
-from talos_gpu.cdi.patching import CDI_HOOK, CDI_HOOK_REAL, NVIDIA_CTK
+from talos_gpu.cdi.strategy import CDI_HOOK, CDI_HOOK_REAL, NVIDIA_CTK
 from tests.cdi.oracle_client import Oracle
 
 HOOK_CTK = "hook-nvidia-ctk"

@@ -90,7 +90,6 @@ if TYPE_CHECKING:
         facts_of as facts_of,
     )
     from talos_gpu.cdi.patching import Patched as Patched
-    from talos_gpu.cdi.patching import Strategy as Strategy
     from talos_gpu.cdi.patching import patch as patch
     from talos_gpu.cdi.patching import sha256 as sha256
     from talos_gpu.cdi.registry import (
@@ -133,6 +132,7 @@ if TYPE_CHECKING:
     from talos_gpu.cdi.stale import Finding as Finding
     from talos_gpu.cdi.stale import HostFacts as HostFacts
     from talos_gpu.cdi.stale import freshness as freshness
+    from talos_gpu.cdi.strategy import Strategy as Strategy
     from talos_gpu.cdi.text import SpecText as SpecText
     from talos_gpu.cdi.text import decode as decode
 
@@ -180,7 +180,6 @@ _HOMES = MappingProxyType(
         ),
         "patching": (
             "Patched",
-            "Strategy",
             "patch",
             "sha256",
         ),
@@ -210,6 +209,7 @@ _HOMES = MappingProxyType(
             "faults",
             "parse",
         ),
+        "strategy": ("Strategy",),
         "text": (
             "SpecText",
             "decode",

@@ -1,15 +1,9 @@
-"""Changing a spec's hook paths by splice: every other byte stays.
-
-The wrapper of Talos 1.8 to 1.12 refuses the name `nvidia-cdi-hook` (siderolabs/extensions, release-1.11,
-nvidia-container-runtime-wrapper/main.go: `unknown command`); the binary behind it is `nvidia-cdi-hook.real`.
-"""
+"""Changing a spec's hook paths by splice: every other byte stays."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
-from types import MappingProxyType
 
 from talos_gpu.cdi.collector import collector_paused
 from talos_gpu.cdi.decoder import Path, render_path
@@ -17,41 +11,8 @@ from talos_gpu.cdi.errors import CdiError, HookPathUnknown, PatchUnsafe, SpecInv
 from talos_gpu.cdi.model import ContainerEdits, Spec
 from talos_gpu.cdi.schema import Library, fold
 from talos_gpu.cdi.spec import read
+from talos_gpu.cdi.strategy import Strategy
 from talos_gpu.cdi.tree import Alias, AnyNode, Mapping, Scalar, Sequence, same_but
-
-CDI_HOOK = "/usr/local/bin/nvidia-cdi-hook"
-CDI_HOOK_REAL = "/usr/local/bin/nvidia-cdi-hook.real"
-NVIDIA_CTK = "/usr/local/bin/nvidia-ctk"
-
-
-class Strategy(StrEnum):
-    """Which binary runs the hooks."""
-
-    NONE = "none"
-    """Whatever the spec says (Talos >= 1.13: the real binary under its own name)."""
-    REAL = "real"
-    """The binary behind the wrapper (Talos 1.8 to 1.12)."""
-    NVIDIA_CTK = "nvidia-ctk"
-    """`nvidia-ctk hook`, as generated with --nvidia-cdi-hook-path=/usr/local/bin/nvidia-ctk; the wrapper knows it."""
-
-    @property
-    def replaces(self) -> MappingProxyType[str, str]:
-        """Hook path found in a spec -> hook path wanted."""
-        return MappingProxyType({CDI_HOOK: CDI_HOOK_REAL} if self is Strategy.REAL else {})
-
-    @property
-    def known(self) -> tuple[str, ...]:
-        """The hook paths that may stand in a spec before or after; empty: any."""
-        return {
-            Strategy.NONE: (),
-            Strategy.REAL: (CDI_HOOK, CDI_HOOK_REAL),
-            Strategy.NVIDIA_CTK: (NVIDIA_CTK,),
-        }[self]
-
-    @property
-    def executable(self) -> str:
-        """The hook binary to name when generating a spec that needs no patch; "" leaves it to nvidia-ctk."""
-        return {Strategy.NONE: "", Strategy.REAL: CDI_HOOK_REAL, Strategy.NVIDIA_CTK: NVIDIA_CTK}[self]
 
 
 @dataclass(frozen=True, slots=True)

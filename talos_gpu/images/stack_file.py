@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import yaml
 
 from talos_gpu.errors import UsageError
+from talos_gpu.project import PROJECT
 from talos_gpu.settings import Settings
-from talos_gpu.settings.load import PROJECT
 
 
 class PlaceUnclear(UsageError):

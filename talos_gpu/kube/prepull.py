@@ -6,10 +6,12 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from talos_gpu.kube.cluster import Cluster
 from talos_gpu.kube.errors import ImageNotPulled
+
+if TYPE_CHECKING:
+    from talos_gpu.kube.cluster import Cluster
 
 NAMESPACE = "kube-system"
 _SECONDS = 900.0

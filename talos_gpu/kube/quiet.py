@@ -6,11 +6,13 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from talos_gpu.kube.cluster import Cluster
 from talos_gpu.kube.errors import ClusterRefused, NotDrained, PodNotFound, StillEncoding
 from talos_gpu.kube.prepull import pull
+
+if TYPE_CHECKING:
+    from talos_gpu.kube.cluster import Cluster
 
 CORDONED = "talos-nvidia-cdi/cordoned"
 """Annotation of a node that was cordoned here: only such a node is uncordoned here."""

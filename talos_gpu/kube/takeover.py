@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from talos_gpu.kube.cluster import Cluster
 from talos_gpu.kube.errors import KubeError
+
+if TYPE_CHECKING:
+    from talos_gpu.kube.cluster import Cluster
 
 MANAGER = "talos-nvidia-cdi"
 """The field manager that the fields of a taken-over object are handed to."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from talos_gpu import cdi
 from talos_gpu.cdi.hooks import hook_command
-from talos_gpu.cdi.patching import CDI_HOOK, CDI_HOOK_REAL, NVIDIA_CTK
+from talos_gpu.cdi.strategy import CDI_HOOK, CDI_HOOK_REAL, NVIDIA_CTK
 from talos_gpu.preview.events import UNKNOWN, Said
 from talos_gpu.preview.model import SpecChange, SpecDiff
 from talos_gpu.settings import Settings

@@ -2,13 +2,12 @@
 
 from talos_gpu.settings.cdi import Cdi
 from talos_gpu.settings.faults import Fault, SettingsInvalid
-from talos_gpu.settings.load import PROJECT, load, parse
+from talos_gpu.settings.load import load, parse
 from talos_gpu.settings.machine import Gpu, Machine, Node
 from talos_gpu.settings.model import Settings
 from talos_gpu.settings.tdarr import Namespace, Resources, Tdarr, Volume
 
 __all__ = [
-    "PROJECT",
     "Cdi",
     "Fault",
     "Gpu",

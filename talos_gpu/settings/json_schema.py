@@ -10,8 +10,8 @@ import yaml
 from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
+from talos_gpu.project import PROJECT
 from talos_gpu.settings import rules
-from talos_gpu.settings.load import PROJECT
 from talos_gpu.settings.model import Settings
 from talos_gpu.settings.reference import COSTS, _kind, paths
 

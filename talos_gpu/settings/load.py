@@ -10,12 +10,10 @@ from typing import Any, Union, cast, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from talos_gpu.project import PROJECT
 from talos_gpu.settings.combinations import combinations
 from talos_gpu.settings.faults import Fault, SettingsInvalid, did_you_mean, shown
 from talos_gpu.settings.model import Settings
-
-PROJECT = "talos-nvidia-cdi"
-"""The project's name, which is its configuration's namespace."""
 
 _HIDDEN = "[secret]"
 _STRINGS = frozenset(("talosconfig", "kubeconfig"))

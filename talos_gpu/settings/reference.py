@@ -11,8 +11,8 @@ from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
+from talos_gpu.project import PROJECT
 from talos_gpu.settings import rules
-from talos_gpu.settings.load import PROJECT
 from talos_gpu.settings.model import Settings
 
 _RULES: tuple[tuple[Any, str, str], ...] = (

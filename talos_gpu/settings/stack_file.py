@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from talos_gpu.errors import UsageError
-from talos_gpu.settings.load import PROJECT, parse
+from talos_gpu.project import PROJECT
+from talos_gpu.settings.load import parse
 from talos_gpu.settings.model import Settings
 
 

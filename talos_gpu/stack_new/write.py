@@ -7,7 +7,8 @@ from typing import Any
 import yaml
 
 from talos_gpu.errors import UsageError
-from talos_gpu.settings.load import PROJECT, parse
+from talos_gpu.project import PROJECT
+from talos_gpu.settings.load import parse
 from talos_gpu.stack_new.ask import FLAGS, NONE, Answers
 from talos_gpu.talos.releases import strategy_for
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from talos_gpu.talos import parse
-from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.errors import ApiError, CertificateRejected, NotFound, Unreachable
 from talos_gpu.talos.part import PART_PATH
+
+if TYPE_CHECKING:
+    from talos_gpu.talos.client import MachineClient
 
 SPEC_SOURCE = "/var/cdi/nvidia.yaml"
 """Where the generator writes."""

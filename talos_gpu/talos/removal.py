@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import yaml
 
-from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.errors import NotFound
 from talos_gpu.talos.yaml_nodes import comparable, comparable_key, documents, is_null, texts, written_out
+
+if TYPE_CHECKING:
+    from talos_gpu.talos.client import MachineClient
 
 MACHINE_CONFIGS = "MachineConfigs.config.talos.dev"
 _IDENTITIES = ("path", "name", "interface", "address", "device", "mountpoint", "id")
