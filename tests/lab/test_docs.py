@@ -18,6 +18,8 @@ from tests.docs.running import Reader
 pytestmark = pytest.mark.lab
 
 LAB = [block for block in blocks() if block.shell and block.mark and block.mark.how == "lab"]
+TEMPLATE = ROOT / "Pulumi.lab.yaml"
+BEFORE = TEMPLATE.read_text()
 IN_ORDER = sorted(LAB, key=lambda block: bool(block.mark and block.mark.last))
 
 
@@ -40,3 +42,8 @@ def test_a_block_does_what_its_page_says(block: Block, reader: Reader) -> None:
 def test_the_first_brings_the_lab_up_and_the_last_leaves_nothing() -> None:
     assert IN_ORDER[0].text.split() == ["make", "up"]
     assert IN_ORDER[-1].text.split() == ["make", "down"]
+
+
+def test_no_block_has_written_into_the_checkout() -> None:
+    """`pulumi` puts a salt into the stack file that it is given: the lab's own, not the template."""
+    assert TEMPLATE.read_text() == BEFORE
