@@ -35,20 +35,27 @@ def pythons() -> dict[str, Path]:
 
 @pytest.fixture(scope="module", params=sorted(pythons()))
 def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of what `uv tool install .` installs, with one of the Pythons."""
+    """The folder of what `uv tool install .` installs with one of the Pythons; its dependencies are the locked ones."""
     home = tmp_path_factory.mktemp("tool")
-    environment = dict(os.environ, UV_TOOL_DIR=str(home / "tools"), UV_TOOL_BIN_DIR=str(home / "bin"))
+    locked = ("export", "--quiet", "--locked", "--no-default-groups", "--no-emit-project", "--no-hashes")
+    (home / "locked.txt").write_text(_run(UV, *locked, cwd=ROOT))
+    environment = {
+        **os.environ,
+        "UV_TOOL_DIR": str(home / "tools"),
+        "UV_TOOL_BIN_DIR": str(home / "bin"),
+        "UV_HTTP_TIMEOUT": "180",
+        "UV_HTTP_RETRIES": "6",
+    }
     words: list[str | Path] = [
         UV,
         "tool",
         "install",
         "--quiet",
         "--no-python-downloads",
-        "--python",
-        pythons()[request.param],
-        ".",
+        "--constraints",
+        home / "locked.txt",
     ]
-    subprocess.run(words, cwd=ROOT, env=environment, check=True)
+    subprocess.run([*words, "--python", pythons()[request.param], "."], cwd=ROOT, env=environment, check=True)
     inside = home / "tools/talos-nvidia-cdi/bin/python"
     said = _run(inside, "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
     assert said.strip() == request.param
