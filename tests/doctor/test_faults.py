@@ -14,7 +14,7 @@ from talos_gpu.doctor.finding import Diagnosis, Severity
 from talos_gpu.doctor.page import troubleshooting
 from talos_gpu.doctor.redact import redacted
 from tests.doctor.bundles import Box, broken, healthy
-from tests.doctor.fault import UNRESOLVABLE, Fault
+from tests.doctor.fault import Fault
 from tests.doctor.fault_table import LIVE, PAGE, saved_section
 from tests.doctor.faults import FAULTS, PAIRS
 from tests.doctor.workload_faults import native
@@ -31,18 +31,6 @@ def test_a_healthy_node_has_no_finding_and_nearly_every_check_ran() -> None:
     assert diagnosis.findings == ()
     assert [one.check for one in diagnosis.not_run] == ["part-not-merged"]
     assert diagnosis.exit_code == 0
-
-
-def test_a_worker_that_failed_at_the_last_boot_and_runs_since_is_no_finding() -> None:
-    """As after any reboot: the kubelet may start it before the installer has put the spec back."""
-
-    def rebooted(box: Box) -> None:
-        [status] = box.worker["status"]["containerStatuses"]
-        status["lastState"] = {"terminated": {"reason": "StartError", "exitCode": 128, "message": UNRESOLVABLE}}
-        status["restartCount"] = 2
-        box.event(box.worker, "Back-off restarting failed container tdarr-node", reason="BackOff")
-
-    assert diagnose(broken(rebooted)).findings == ()
 
 
 def test_a_healthy_node_of_talos_1_13_has_no_finding() -> None:
