@@ -5,7 +5,7 @@ RUN := cd $(ROOT) && $(PYTHON)
 # two workers suit two cores: the lab's tests mostly wait
 TEST_WORKERS ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help env up down test test-pure lint format bench fuzz preview gpu-bundle
+.PHONY: help env up down test test-pure lint format docs bench fuzz preview gpu-bundle
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(ROOT)/Makefile
@@ -31,6 +31,9 @@ lint: env ## format check, lint, strict types
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m ruff check .
 	@$(RUN) -m mypy
+
+docs: env ## the documentation into .site/, strict: a link that leads nowhere fails
+	@$(RUN) -m sphinx --quiet --fail-on-warning --keep-going --nitpicky -d .site/.doctrees docs .site
 
 format: env ## format and sort imports
 	@$(RUN) -m ruff check --fix .

@@ -12,8 +12,9 @@ from lab.lab import Lab
 
 
 def command(lab: Lab, *words: str) -> list[str]:
-    """The command line of `kubectl WORDS` with the lab's credentials."""
-    return [str(lab.binaries / "kubectl"), "--kubeconfig", str(lab.paths.kubeconfig), *words]
+    """The command line of `kubectl WORDS` with the lab's credentials; what it caches ends with the lab."""
+    own = ["--kubeconfig", str(lab.paths.kubeconfig), "--cache-dir", str(lab.paths.root / "kubectl-cache")]
+    return [str(lab.binaries / "kubectl"), *own, *words]
 
 
 def kubectl(lab: Lab, *words: str, check: bool = True, timeout: float = 120.0, stdin: str | None = None) -> str:

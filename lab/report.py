@@ -90,6 +90,6 @@ class Report:
             "Pretended: the GPU and its driver libraries, Talos itself, Tdarr itself. Everything else is real."
         )
         console.print(
-            "Next: [bold]python -m lab status[/], [bold]python -m lab kubectl get pods -A[/], "
-            "[bold]python -m lab reboot[/], [bold]make down[/]; a real cluster: README.md."
+            "Next: [bold].venv/bin/python -m lab status[/], and the same with [bold]kubectl get pods -A[/] or "
+            "[bold]reboot[/]; docs/start.md goes on from here; [bold]make down[/] ends it."
         )

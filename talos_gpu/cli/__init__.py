@@ -34,6 +34,9 @@ def main() -> None:
     """Run the command line; a TalosGpuError ends in its own words on stderr and exit code 2, never in a traceback."""
     try:
         name = "".join(sys.argv[1:2])
+        if name == "--version":
+            print(import_module("importlib.metadata").version("talos-nvidia-cdi"))
+            return
         if name in PLAIN:
             sys.exit(import_module(PLAIN[name][0]).main(sys.argv[2:]))
         import_module("talos_gpu.cli.root").app(prog_name="talos-gpu")

@@ -35,6 +35,7 @@ app = typer.Typer(
     cls=_Lazy,
     name="talos-gpu",
     help="NVIDIA GPUs on Talos Linux: specs, machine configs, proofs, diagnoses, rollouts.",
+    epilog="`talos-gpu --version` tells which release this is.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -12,18 +12,32 @@ _HEAD = """# Troubleshooting
 
 Made from the program by `python -m talos_gpu.doctor.page > docs/troubleshooting.md`; do not edit.
 
-```
-talos-gpu doctor STACK                  look at node and cluster, name the roots, hang the rest beneath them
-talos-gpu doctor STACK --save FOLDER    the same, and keep the evidence, redacted: attach it to an issue
-talos-gpu doctor --from FOLDER          diagnose saved evidence, ours or outputs of kubectl and talosctl
-talos-gpu doctor --local                this machine: containerd and the NVIDIA toolkit without Talos or Kubernetes
-talos-gpu explain "ERROR TEXT"          what a text means; also from stdin, or `--pod NAMESPACE/NAME` for its events
-```
-Exit codes: 0 nothing wrong, 1 something is, 2 it could not be told. Only roots count: what another finding explains is
-shown beneath it; docs/faults.md lists faults that were made and what was found. A check whose evidence cannot be read
-says why; with role os:reader that is every file of the node.
+| Command | Does |
+|---|---|
+| `talos-gpu doctor STACK` | looks at node and cluster, names the roots, hangs the rest beneath them |
+| `talos-gpu doctor STACK --save FOLDER` | the same, and keeps the evidence, redacted: attach it to an issue |
+| `talos-gpu doctor --from FOLDER` | diagnoses saved evidence, ours or outputs of kubectl and talosctl |
+| `talos-gpu doctor --local` | this machine: containerd and the NVIDIA toolkit without Talos or Kubernetes |
+| `talos-gpu explain "ERROR TEXT"` | what a text means; also from stdin, or `--pod NAMESPACE/NAME` for its events |
 
-The embedded lab's stack: `talos-gpu doctor lab --project ~/.local/state/talos-nvidia-lab/lab`; it has nothing wrong.
+<!-- run: pure -->
+
+```sh
+talos-gpu explain "nvidia-container-runtime-wrapper: unknown command nvidia-cdi-hook"
+```
+
+Exit codes: 0 nothing wrong, 1 something is, 2 it could not be told. Only roots count: what another finding explains is
+shown beneath it; [Faults and findings](faults.md) lists faults that were made and what was found. A check whose
+evidence cannot be read says why; with role os:reader that is every file of the node.
+
+The embedded lab has nothing wrong:
+
+<!-- run: lab -->
+
+```sh
+talos-gpu doctor lab --project ~/.local/state/talos-nvidia-lab/lab --save ~/evidence
+talos-gpu doctor --from ~/evidence
+```
 
 For evidence gathered by hand, a folder with any of these is enough: CDI specs (`*.yaml`), containerd parts (`*.part`,
 `config.toml`), `dmesg*`, `kubectl get pods,events,nodes -A -o yaml` (or json), each in a file of its own.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from talos_gpu.doctor.explain import Explanation
-from talos_gpu.doctor.finding import Diagnosis, Finding
+from talos_gpu.doctor.finding import Diagnosis, Finding, NotRun
 
 SCHEMA = 1
 """Counted up when a field of the JSON is taken away or means something else."""
+_MANY = 4
 
 
 def as_text(diagnosis: Diagnosis) -> str:
@@ -33,8 +35,31 @@ def as_text(diagnosis: Diagnosis) -> str:
             lines += _beneath(finding.check, below, "  ")
     if diagnosis.not_run:
         lines.append("\ncould not be told:")
-        lines += [f"  {one.check}: {one.reason}" for one in diagnosis.not_run]
+        lines += _untold(diagnosis.not_run)
     return "\n".join(lines) + "\n"
+
+
+def _untold(not_run: Sequence[NotRun]) -> list[str]:
+    """A line a check; of many with one reason (no talosconfig, no role) the reason once, and their names below it."""
+    by_reason: dict[str, list[NotRun]] = {}
+    for one in not_run:
+        by_reason.setdefault(" ".join(one.reason.partition(": ")[2].split()), []).append(one)
+    lines = []
+    for reason, those in by_reason.items():
+        if len(those) < _MANY:
+            lines += [f"  {one.check}: {one.reason}" for one in those]
+            continue
+        evidence = ", ".join(dict.fromkeys(one.reason.partition(": ")[0] for one in those))
+        checks = ", ".join(one.check for one in those)
+        lines.append(f"  {len(those)} checks: {reason}")
+        lines += textwrap.wrap(
+            f"for want of {evidence}: {checks}",
+            116,
+            initial_indent="    ",
+            subsequent_indent="    ",
+            break_on_hyphens=False,
+        )
+    return lines
 
 
 def _beneath(check: str, below: dict[str, list[Finding]], indent: str) -> list[str]:

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from talos_gpu.project import PROJECT
 from talos_gpu.settings import rules
 from talos_gpu.settings.model import Settings
-from talos_gpu.settings.reference import COSTS, _kind, paths
+from talos_gpu.settings.reference import COSTS, EXAMPLES, _kind, paths
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 """What the YAML language server reads."""
@@ -28,15 +28,6 @@ _PATTERNS: tuple[tuple[Any, re.Pattern[str], int], ...] = (
     (rules.Url, rules._URL_RE, 0),
 )
 _BY_VALIDATOR = {id(get_args(alias)[1]): (pattern, longest) for alias, pattern, longest in _PATTERNS}
-_EXAMPLES = {
-    "machine.base": "configs/worker-talos05.yaml",
-    "tdarr.node_name": "talos05",
-    "tdarr.ffmpeg_version": "6",
-    "tdarr.driver_capabilities": "compute,video,utility",
-    "tdarr.visible_devices": "all",
-    "kubeconfig": "~/.kube/config",
-}
-"""Where a type's own example says little."""
 _NAMED_GROUP = re.compile(r"\(\?P<\w+>")
 """Python's alone; JSON schema's patterns are ECMAScript's."""
 _SECURE = {
@@ -106,8 +97,8 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 (type
 def _complete(schema: dict[str, Any], path: str, field: FieldInfo) -> None:
     """Add example, pattern and what a change costs."""
     _, _, example = _kind(field.annotation, field.metadata)
-    if path in _EXAMPLES or example:
-        schema["examples"] = [_EXAMPLES.get(path) or yaml.safe_load(example.strip("`"))]
+    if path in EXAMPLES or example:
+        schema["examples"] = [EXAMPLES.get(path) or yaml.safe_load(example.strip("`"))]
     schema["title"] = field.title
     schema["description"] = f"{field.description}" + (f" A change costs: {COSTS[path]}." if path in COSTS else "")
     rule = next(_rules(field.annotation, field.metadata), None)

@@ -44,6 +44,24 @@ COSTS: Mapping[str, str] = {
 }
 """What a change of a key does, by path."""
 
+EXAMPLES: Mapping[str, str | int] = {
+    "node.gpu.memory_mib": 5120,
+    "machine.base": "configs/worker-talos05.yaml",
+    "machine.ready_timeout_s": 900,
+    "machine.before_restart.encode_deadline_s": 3600,
+    "machine.before_restart.drain_deadline_s": 600,
+    "tdarr.node_name": "talos05",
+    "tdarr.name": "tdarr-node-gpu",
+    "tdarr.ffmpeg_version": "6",
+    "tdarr.driver_capabilities": "compute,video,utility",
+    "tdarr.visible_devices": "all",
+    "tdarr.volumes[].nfs.server": "192.168.1.10",
+    "tdarr.volumes[].nfs.path": "/export/media",
+    "tdarr.volumes[].host_path.path": "/var/mnt/media",
+    "kubeconfig": "~/.kube/config",
+}
+"""By path, where a type's own example says little."""
+
 
 def _kind(annotation: Any, metadata: tuple[Any, ...] | list[Any]) -> tuple[str, str, str]:  # noqa: ANN401 (types)
     """(type, rule, example) of an annotation."""
@@ -106,6 +124,11 @@ def _default(field: FieldInfo) -> str:
             return f"`{value}`" if value != "" else "empty"
 
 
+def _written(value: str | int) -> str:
+    """A value as a stack file has it: text that would be read as a number is quoted."""
+    return f'`"{value}"`' if isinstance(value, str) and value.isdigit() else f"`{value}`"
+
+
 def paths(model: type[BaseModel] = Settings, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Yield (path, field) of every key, a model's own before those below it; `[]` stands for a list's entries."""
     for name, field in model.model_fields.items():
@@ -130,6 +153,7 @@ def page() -> str:
         kind, rule, example = _kind(field.annotation, field.metadata)
         facts = [f"type: {kind}", f"default: {_default(field)}"]
         facts += [f"rule: {rule}"] if rule else []
+        example = _written(EXAMPLES[path]) if path in EXAMPLES else example
         facts += [f"example: {example}"] if example else []
         facts += [f"a change costs: {COSTS[path]}"] if path in COSTS else []
         mark = "##" if "." not in path else "###"

@@ -62,6 +62,7 @@ def tdarr_root(images: dict[str, Image], tmp_path_factory: pytest.TempPathFactor
     """The worker's image, unpacked."""
     root = tmp_path_factory.mktemp("tdarr")
     with tarfile.open(fileobj=io.BytesIO(Archive(images["lab.local/tdarr-node:1"].archive).layer)) as layer:
+        layer.extraction_filter = getattr(tarfile, "fully_trusted_filter", None)  # as it is: 3.14 would filter
         layer.extractall(root)
     yield root
     subprocess.run(["rm", "-rf", str(root)], check=True)
@@ -203,6 +204,7 @@ def test_the_pretended_node_says_so_and_ends_at_once_as_pid_1(tdarr_root: Path) 
 @needs_root
 def test_pause_ends_at_once(images: dict[str, Image], tmp_path: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(Archive(images["lab.local/pause:1"].archive).layer)) as layer:
+        layer.extraction_filter = getattr(tarfile, "fully_trusted_filter", None)  # as it is: 3.14 would filter
         layer.extractall(tmp_path)
     process = subprocess.Popen([str(tmp_path / "pause")])
     deadline = time.monotonic() + 5

@@ -18,6 +18,7 @@ from lab.system import BROWSERS
 _SECONDS = 60
 _LOOK = """
 <script>
+addEventListener("load", () => {
 const box = e => { const r = e.getBoundingClientRect(); return [r.left, r.top, r.width, r.height].map(Math.round); };
 const all = s => [...document.querySelectorAll(s)];
 const pre = document.createElement("pre");
@@ -27,6 +28,7 @@ pre.textContent = JSON.stringify({
   text: document.body.innerText,
   fetched: performance.getEntriesByType("resource").map(e => e.name),
   scripts: all("script").length - 1,
+  images: all("img").map(img => ({source: img.currentSrc, width: img.complete ? img.naturalWidth : 0, alt: img.alt})),
   wide: document.documentElement.scrollWidth > innerWidth,
   lanes: all(".lane").map(lane => ({
     stack: lane.closest("tr").cells[0].innerText, box: box(lane),
@@ -36,6 +38,7 @@ pre.textContent = JSON.stringify({
   })),
 });
 document.body.append(pre);
+});
 </script>
 """
 
@@ -50,11 +53,11 @@ def look(page: Path, *, width: int = 1200) -> dict[str, Any]:
     """What the browser made of a page; looked at in a copy that has our question at its end."""
     copy = page.with_suffix(".looked.html")
     copy.write_text(page.read_text().replace("</body>", f"{_LOOK}</body>"))
-    dom = _run(page.parent, "--dump-dom", f"--window-size={width},900", copy.as_uri())
-    match = re.search(r'<pre id="seen">(.*?)</pre>', dom, re.DOTALL)
-    assert match, dom[-2000:]
+    done = _run(page.parent, "--dump-dom", "--enable-logging=stderr", f"--window-size={width},900", copy.as_uri())
+    match = re.search(r'<pre id="seen">(.*?)</pre>', done.stdout, re.DOTALL)
+    assert match, done.stdout[-2000:]
     seen: dict[str, Any] = json.loads(html.unescape(match[1]))
-    return seen
+    return {**seen, "console": re.findall(r"CONSOLE[:(]\d+[])]?\)?\] (.*)", done.stderr)}
 
 
 def screenshot(page: Path, *, width: int = 1200, height: int = 900) -> tuple[int, int, set[tuple[int, int, int]]]:
@@ -64,9 +67,10 @@ def screenshot(page: Path, *, width: int = 1200, height: int = 900) -> tuple[int
     return _colours(target.read_bytes())
 
 
-def _run(home: Path, *words: str) -> str:
-    """Its profile, caches and crash folder below `home`; no sandbox, for root has none."""
+def _run(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Its profile, caches and crash folder below `home`; no sandbox, for root has none; no name resolves."""
     flags = ["--headless", "--disable-gpu", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars"]
+    flags += ["--disable-background-networking", "--host-resolver-rules=MAP * ~NOTFOUND"]
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "TZ": "UTC"}
     done = subprocess.run(
         [browser(), *flags, f"--user-data-dir={home / 'browser'}", *words],
@@ -77,7 +81,7 @@ def _run(home: Path, *words: str) -> str:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout
+    return done
 
 
 def _colours(png: bytes) -> tuple[int, int, set[tuple[int, int, int]]]:

@@ -47,7 +47,7 @@ def test_another_tag_than_the_wheels_version_is_refused() -> None:
 def test_the_wheel_is_built_runs_and_has_its_checksum(tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(ROOT / "talos_gpu", project / "talos_gpu", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, project)
     build = next(line for line in lines("release") if " build " in line)
     program, *words = build.split()

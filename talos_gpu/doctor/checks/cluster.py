@@ -181,7 +181,7 @@ CHECKS = (
         "runtimeclass-missing",
         Severity.ERROR,
         "The RuntimeClass is not in the cluster.",
-        "cdi.runtime_class_owner: true in exactly one stack, then pulumi up",
+        "cdi.runtime_class_owner: true in exactly one stack, then pulumi up --refresh",
         "Kubernetes, Runtime Class",
         _class_missing,
         _SYMPTOMS,

@@ -108,7 +108,7 @@ CHECKS = (
         "installer-missing",
         Severity.ERROR,
         "The stack's installer is not in the cluster: nothing puts the spec back after a boot.",
-        "pulumi up",
+        "pulumi up --refresh",
         "docs/architecture.md",
         _missing,
         ("spec-missing", "pod-fails", "worker-not-ready"),

@@ -135,7 +135,10 @@ def _work_fails(view: View) -> Iterator[str | Found]:
 
 
 def _fails(view: View) -> Iterator[str | Found]:
+    """Pods that do not run. One that is Ready does, however often it failed before the spec was there at a boot."""
     for pod in gpu_pods(view):
+        if ready(pod):
+            continue
         words = "\n".join([waiting(pod), *(str(event.get("message")) for event in events_about(view, pod))]).strip()
         failed = waiting(pod) or (pod.get("status") or {}).get("phase") in ("Pending", "Failed")
         if failed:
