@@ -59,9 +59,9 @@ AREAS = (
         "What one would do instead: the steps of the write-up that this project automates, taken by a script as a "
         "person would who reads it for the first time, on a lab node of their own, beside `pulumi up` of the stack on "
         "another of the same kind. A step that fails is repaired as its own messages suggest, and the repairs are "
-        "counted. All times are the machine's: nobody reads, types or thinks in them, and the images are there "
-        "already. The lab's kubelet tries a failed container again after 2 s at most; elsewhere that is up to 300 s, "
-        "on both sides.",
+        "counted. All times are the machine's: nobody reads, types or thinks in them; tools and images are there "
+        "already on both sides, and the write-up's `apk add` is left out. The lab's "
+        "kubelet tries a failed container again after 2 s at most; elsewhere that is up to 300 s, on both sides.",
         Needs.LABS,
     ),
 )

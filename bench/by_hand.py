@@ -74,7 +74,7 @@ class ByHand:
 
     def _apply_config(self, folders: tuple[str, ...]) -> None:
         text = seed.machine_config(self._base, folders)
-        before = self._read("/proc/sys/kernel/random/boot_id")
+        before = self.read("/proc/sys/kernel/random/boot_id")
 
         async def apply() -> None:
             credentials = TalosConfig.load(self._site.lab.paths.talosconfig)
@@ -91,7 +91,7 @@ class ByHand:
         def booted() -> bool:
             nonlocal seen
             try:
-                seen = self._read("/proc/sys/kernel/random/boot_id")
+                seen = self.read("/proc/sys/kernel/random/boot_id")
             except ApiError:  # it is between two boots
                 return False
             return seen != before
@@ -134,7 +134,7 @@ class ByHand:
             wait_for("the DaemonSet's pod is ready", up)
         self._kubectl("logs", *_IN_SYSTEM, *selector, "-c", "copy-cdi-spec")
         with self.person.does(Act.LOOK, f"talosctl read {seed.TARGET}: do the hooks end in .real?"):
-            spec = self._read(seed.TARGET)
+            spec = self.read(seed.TARGET)
         if f"path: {seed.REAL_HOOK}" not in spec:
             raise RuntimeError(f"the DaemonSet has not patched {seed.TARGET}")
 
@@ -160,11 +160,11 @@ class ByHand:
 
     def _read_or_nothing(self, path: str) -> str:
         try:
-            return self._read(path)
+            return self.read(path)
         except NotFound:
             return ""
 
-    def _read(self, path: str) -> str:
+    def read(self, path: str) -> str:
         """`talosctl read`."""
 
         async def read() -> bytes:

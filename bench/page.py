@@ -25,7 +25,7 @@ How to read the tables:
   median otherwise;
 - `±` is half of the interquartile range, as percent of the median;
 - where something is pretended (the GPU, Talos: the lab's README says which), the time of the pretended part is the
-  CPU's, on both sides alike.
+  CPU's, on both sides alike; a speed of the pretended GPU is never one of hardware.
 """
 _LINKS = {"bars": "How much of its bar each figure uses"}
 _PLOTS = {

@@ -11,7 +11,7 @@ from bench.steps import WAIT_FOR_A_FINISHED_POD, Step
 from bench.svg import Bar, Part, Plot, svg
 from bench.words import counted, quantity
 
-_LONGEST = 58
+_LONGEST = 48
 """Letters of a label that fit."""
 
 
@@ -81,8 +81,8 @@ def _broken(reboot: Beside, upgrade: Mapping[str, Sequence[Step]], automatic: fl
     for who, steps in upgrade.items():
         seconds = sum(step.seconds for step in steps)
         end = f"{quantity(seconds, 's')}, {counted(len(steps), 'step')}"
-        bars.append(Bar(f"after a driver upgrade, once a person is at it, {who}", (Part(seconds, "repair"),), end))
-    at_boot = f"after a driver upgrade, {OURS}, made anew at boot"
+        bars.append(Bar(f"after a driver upgrade, once at it, {who}", (Part(seconds, "repair"),), end))
+    at_boot = f"after a driver upgrade, {OURS} at boot"
     bars.append(Bar(at_boot, (Part(automatic or 0, "ours"),), quantity(automatic, "s")))
     return Plot(
         "How long the GPU is broken, from the node's Ready on",
