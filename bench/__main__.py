@@ -73,7 +73,7 @@ def main() -> int:
     kept = cache_root() / "bench" / "runs"
     before = told_before(rows_of(area for _, area in history.newest(history.runs(kept)).values()))
     result, session = measured(words.area or names)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(table(rows_of(result.areas), before))
     console.print(", ".join(f"{key} {value}" for key, value in result.machine.items()), markup=False)
     console.print(f"kept: {history.save(result, kept)}", markup=False)
