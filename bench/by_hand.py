@@ -7,6 +7,7 @@ client in talosctl's place, kubectl is kubectl.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from bench import seed_objects as seed
 from bench.cri_device import CRI_POD, cri_pod, start_device_plugin, why_not
@@ -45,7 +46,7 @@ class ByHand:
 
     def mend_after_an_upgrade(self) -> None:
         """The driver's version is in every path of the spec: generate it anew, install it, restart the worker."""
-        self._look("kubectl describe pod: a library of the old driver is missing")
+        self.person.looks("kubectl describe pod: a library of the old driver is missing")
         self._generate()
         restart = (*_IN_SYSTEM, f"ds/{seed.INSTALLER}")
         self._kubectl("rollout", "restart", *restart)
@@ -146,13 +147,9 @@ class ByHand:
             if not self._site.encodes():
                 raise RuntimeError("the worker does not encode")
 
-    def _command(self, what: str, work: object) -> None:
+    def _command(self, what: str, work: Callable[[], None]) -> None:
         with self.person.does(Act.COMMAND, what):
-            work()  # type: ignore[operator]
-
-    def _look(self, what: str) -> None:
-        with self.person.does(Act.LOOK, what):
-            pass
+            work()
 
     def _kubectl(self, *words: str) -> str:
         with self.person.does(Act.COMMAND, f"kubectl {' '.join(words)}"):

@@ -81,14 +81,14 @@ def _besides(rows: Sequence[Beside]) -> Iterator[str]:
 
 def _quicker(rows: Sequence[Beside]) -> Iterator[str]:
     """Where the other way is the better one, it is said."""
-    found = [row for row in rows if row.ratio is not None and row.ratio > 1]
+    found = {row.name: row for row in rows if row.ratio is not None and row.ratio > 1}
     if not found:
         return
     said = "; ".join(
         f"{_without_area(row.name)} ({quantity(row.theirs, row.unit)} against {quantity(row.ours, row.unit)})"
-        for row in found
+        for row in found.values()
     )
-    yield from (f"**Less {found[0].reference} than with this project**: {said}.", "")
+    yield from (f"**Less {rows[0].reference} than with this project**: {said}.", "")
 
 
 def _steps(row: Steps) -> Iterator[str]:

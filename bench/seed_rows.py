@@ -63,8 +63,8 @@ def rows(hand: Went, ours: Went) -> Iterator[Row]:
     yield from _visible(hand.exposed, ours.exposed)
     yield from _by_cri(hand, ours)
     yield from _after_the_upgrade(hand, ours)
-    yield Steps(TO_THE_WORKER[HAND], hand.installs[-1])
-    yield Steps(TO_THE_WORKER[OURS], ours.installs[-1])
+    yield Steps(TO_THE_WORKER[HAND], _typical(hand.installs))
+    yield Steps(TO_THE_WORKER[OURS], _typical(ours.installs))
     yield Steps(AFTER_UPGRADE[HAND], hand.mending)
     yield Steps(AFTER_UPGRADE[OURS], ours.mending)
 
@@ -78,9 +78,8 @@ def _installed(hand: Went, ours: Went) -> Iterator[Row]:
         without = tuple(whole - wait for whole, wait in zip(theirs, waited, strict=True))
         why = f"without waiting for the generator's pod to be Ready, {quantity(By.MEDIAN.of(waited), 's')}"
         yield Beside.of(name, HAND, Rounds(without, own, By.MEDIAN), "s", why)
-    steps = hand.installs[-1]
+    steps, mine = _typical(hand.installs), _typical(ours.installs)
     among = f"by hand {counted(sum(step.repair for step in steps), 'repair')} of what failed among them"
-    mine = ours.installs[-1]
     yield Beside("seed way: a person's steps to it", HAND, len(steps), len(mine), "steps", among)
     more = By.MEDIAN.of(own) - By.MEDIAN.of(theirs)
     if len(steps) > len(mine) and more > 0:
@@ -133,6 +132,11 @@ def _after_the_upgrade(hand: Went, ours: Went) -> Iterator[Row]:
     yield Beside("seed way: a person's steps that mend it", HAND, *steps, "steps")
     seconds = _seconds(hand.mending), _seconds(ours.mending)
     yield Beside("seed way: seconds of those steps", HAND, *seconds, "s")
+
+
+def _typical(installs: Sequence[tuple[Step, ...]]) -> tuple[Step, ...]:
+    """The round of which as many took longer as took less."""
+    return sorted(installs, key=_seconds)[len(installs) // 2]
 
 
 def _seconds(steps: Iterable[Step]) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _PAD = 800, 364, 186, 28, 62, 18
+WIDTH, _LEFT, _RIGHT, _ROW, _TOP, _PAD = 800, 364, 206, 28, 62, 18
 _PLOT = WIDTH - _LEFT - _RIGHT
 _STYLE = """
     .ground { fill: #ffffff; stroke: #d0d7de }

@@ -25,7 +25,7 @@ STEPS = (
     Step(Act.LOOK, "kubectl logs <pod>", 0.25, repair=True),
 )
 HAND = Went(
-    installs=(STEPS,),
+    installs=(STEPS, STEPS[:1], STEPS + STEPS),
     broken=(4.0, 6.0, 5.0),
     exposed=Exposed(120.0, 114_000, (0.004, 0.012), (0.001,), (100.0,)),
     cri="hook #0: unknown command",
@@ -34,7 +34,7 @@ HAND = Went(
     mending=STEPS[1:],
 )
 OURS = Went(
-    installs=((Step(Act.COMMAND, "pulumi up", 40.0, repair=False),),),
+    installs=tuple((Step(Act.COMMAND, "pulumi up", seconds, repair=False),) for seconds in (38.0, 44.0, 40.0)),
     broken=(7.0, 7.0, 7.0),
     exposed=NOT_EXPOSED,
     cri="",

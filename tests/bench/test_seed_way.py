@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 import tomllib
+from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -13,9 +14,9 @@ import yaml
 
 from bench import seed_objects as seed
 from bench.exposure import Watch
-from bench.figure import Beside
+from bench.figure import Beside, Note
 from bench.seed_rows import AFTER_REBOOT, Went, rows
-from bench.steps import Act, Person
+from bench.steps import Act, Person, Step
 from tests.bench.samples import HAND, OURS
 
 ROOT = Path(__file__).parents[2]
@@ -133,8 +134,17 @@ def test_the_figures_of_two_ways() -> None:
 
 
 def test_one_reboot_that_was_not_survived_makes_it_never() -> None:
-    from dataclasses import replace
-
     [row] = named(replace(HAND, broken=(4.0, None, 5.0)), OURS)[AFTER_REBOOT.removeprefix("seed way: ")]
     assert (row.theirs, row.ours) == (None, 7.0)
     assert "never: not within" in row.why
+
+
+def test_where_the_script_is_quicker_it_is_said_from_what_pause_on_a_person_is_not() -> None:
+    three = tuple(Step(Act.COMMAND, "kubectl", 1.0, repair=False) for _ in range(3))
+    one = (Step(Act.COMMAND, "pulumi up", 7.0, repair=False),)
+    [said] = [
+        row.text
+        for row in rows(replace(HAND, installs=(three,)), replace(OURS, installs=(one,)))
+        if isinstance(row, Note) and row.name.endswith("where a person is slower than the script")
+    ]
+    assert said.startswith("with more than 2.00 s of reading, typing and thinking a step")
