@@ -9,6 +9,7 @@ import pytest
 from bench.__main__ import Session
 from bench.areas import AREAS, BY_NAME, Area, Needs, run
 from bench.figure import Amount, Note, Row
+from bench.machine_facts import facts
 
 
 def test_every_area_has_a_module_that_measures() -> None:
@@ -42,3 +43,11 @@ def test_an_area_that_fails_is_said_and_the_others_stand(capsys: pytest.CaptureF
     assert [measured.area for measured in session.measured] == ["doctor"]
     assert session.over() == ["slow"]
     assert "half way" in capsys.readouterr().err
+
+
+def test_what_figures_are_measured_on_is_told_whole() -> None:
+    told = facts()
+    assert list(told) == ["cpu", "cores", "memory", "kernel", "python", "load before", "commit", "at"]
+    assert all(told.values()), told
+    assert int(told["cores"]) >= 1
+    assert len(told["load before"].split()) == 3
