@@ -22,7 +22,7 @@ from bench.history import Measured, Run
 from bench.machine_facts import facts
 from bench.publish import publish
 from bench.table import table, told_before
-from lab.paths import cache_root
+from lab.paths import cache_root, compiling_once
 
 
 class Session:
@@ -68,6 +68,9 @@ def main() -> int:
     parser.add_argument("area", nargs="*", help=f"of {', '.join(names)}; all unless named")
     parser.add_argument("--publish", action="store_true", help="put the run into the documentation")
     words = parser.parse_args()
+    given = compiling_once(os.environ)
+    os.environ.clear()
+    os.environ.update(given)  # a program that is compiled anew at each start is not what its user runs
     if unknown := sorted({*words.area} - {*names}):
         parser.error(f"{', '.join(unknown)}: none of {', '.join(names)}")
     kept = cache_root() / "bench" / "runs"
