@@ -79,7 +79,7 @@ def _installed(hand: Went, ours: Went) -> Iterator[Row]:
         why = f"without waiting for the generator's pod to be Ready, {quantity(By.MEDIAN.of(waited), 's')}"
         yield Beside.of(name, HAND, Rounds(without, own, By.MEDIAN), "s", why)
     steps, mine = _typical(hand.installs), _typical(ours.installs)
-    among = f"by hand {counted(sum(step.repair for step in steps), 'repair')} of what failed among them"
+    among = f"{counted(sum(step.repair for step in steps), 'repair')} among the steps by hand"
     yield Beside("seed way: a person's steps to it", HAND, len(steps), len(mine), "steps", among)
     more = By.MEDIAN.of(own) - By.MEDIAN.of(theirs)
     if len(steps) > len(mine) and more > 0:
