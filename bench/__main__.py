@@ -1,109 +1,94 @@
-"""`make bench`: every figure as a table, machine facts beside it; `python -m bench AREA...` for some of them."""
+"""`make bench`: every figure as a table, machine facts beside it; `python -m bench AREA...` for some of them.
+
+Every run is kept as JSON in the cache folder. `--publish` also puts it into bench/history and makes docs/benchmarks.md
+and its plots anew, each area from the newest run that has it: the numbers of the documentation are never typed.
+"""
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
 import os
-import platform
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
-from pathlib import Path
+import time
+import traceback
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.console import Console
-from rich.table import Table
 
-from bench.figure import Amount, Figure, Note
-from lab import toolchain
-from lab.lab import Lab
-from lab.paths import cache_root
-from lab.stack import Stack
-from lab.up import prepare_machine
-
-Row = Figure | Amount | Note
-ALONE = ("cdi", "machine", "rollout", "preview")
-"""Areas whose `measure()` needs no lab."""
-ON_THE_LAB = ("program", "verify", "doctor")
-"""Areas whose `measure(stack)` needs a lab that is up."""
-AREAS = ("lab", *ALONE, *ON_THE_LAB)
+from bench import history
+from bench.areas import AREAS, Area, run
+from bench.figure import Amount, Figure, Row
+from bench.history import Measured, Run
+from bench.machine_facts import facts
+from bench.publish import publish
+from bench.table import table, told_before
+from lab.paths import cache_root, compiling_once
 
 
-def rows(areas: Sequence[str]) -> Iterator[Row]:
-    """The figures of the areas, in order; the lab is brought up once and ended."""
-    for area in ALONE:
-        if area in areas:
-            yield from importlib.import_module(f"bench.{area}").measure()
-    wanted = [area for area in ON_THE_LAB if area in areas]
-    if not wanted and "lab" not in areas:
-        return
-    prepare_machine(lambda line: print(line, file=sys.stderr))
-    lab = Lab("bench", toolchain.folder())
-    with lab.locked():
-        lab.down()
-    try:
-        yield from importlib.import_module("bench.lab").measure(lab)
-        for area in wanted:
-            yield from importlib.import_module(f"bench.{area}").measure(Stack(lab, lab.node()))
-    finally:
-        lab.down()
+class Session:
+    """What was measured so far; an area that fails is said and the others go on."""
+
+    def __init__(self) -> None:
+        self.measured: list[Measured] = []
+        self.failed: list[str] = []
+
+    def take(self, area: Area, work: Callable[[], Iterable[Row]]) -> None:
+        """Measure one area."""
+        print(f"==> {area.title}", file=sys.stderr)
+        load, began = os.getloadavg()[0], time.monotonic()
+        try:
+            rows = tuple(work())
+        except (Exception, SystemExit):  # whatever it is, the figures of the others stand
+            traceback.print_exc()
+            self.failed.append(area.name)
+        else:
+            self.measured.append(Measured(area.name, load, time.monotonic() - began, rows))
+
+    def over(self) -> list[str]:
+        """The names of the figures whose bars do not hold."""
+        return [row.name for row in rows_of(self.measured) if isinstance(row, Figure | Amount) and not row.within]
 
 
-def facts() -> dict[str, str]:
-    """What the figures were measured on."""
-    models = [line.split(":")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
-    memory = Path("/proc/meminfo").read_text().splitlines()[0].split()[1]
-    return {
-        "cpu": f"{len(os.sched_getaffinity(0))} x {(models or ['unknown'])[0].strip()}",
-        "memory": f"{int(memory) / 1024**2:.0f} GiB",
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "load before": " ".join(f"{load:.1f}" for load in os.getloadavg()),
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+def rows_of(areas: Iterable[Measured]) -> list[Row]:
+    """The rows of all areas."""
+    return [row for area in areas for row in area.rows]
 
 
-def table(found: Sequence[Row]) -> Table:
-    """The figures for a person."""
-    shown = Table("figure", "reference", "ours", "ratio", "bar", "", title="Speed and size", title_justify="left")
-    for row in found:
-        match row:
-            case Figure():
-                kept = "" if row.bar is None else "within" if row.within else "OVER"
-                bar = "" if row.bar is None else f"{row.bar:g}"
-                reference = f"{_seconds(row.reference_s)}, {row.reference}"
-                shown.add_row(row.name, reference, _seconds(row.ours_s), f"{row.ratio:.2f}", bar, kept)
-            case Amount():
-                kept = "" if row.bar is None else "within" if row.within else "OVER"
-                bar = "" if row.bar is None else f"{row.bar:g} {row.unit}"
-                shown.add_row(row.name, row.where, f"{row.value:.1f} {row.unit}", "", bar, kept)
-            case Note():
-                shown.add_row(row.name, row.text, "", "", "", "", style="dim")
-    return shown
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.2f} s" if value >= 1 else f"{value * 1e3:.2f} ms"
+def measured(areas: Sequence[str]) -> tuple[Run, Session]:
+    """Measure the areas and keep the run in the cache folder."""
+    machine, session = facts(), Session()
+    run(areas, session.take)
+    return Run(machine, tuple(session.measured)), session
 
 
 def main() -> int:
-    """Measure, print, keep; 1 where a bar does not hold."""
+    """Measure, print, keep; 1 where a bar does not hold or an area could not be measured."""
+    names = [area.name for area in AREAS]
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("area", nargs="*", help=f"of {', '.join(AREAS)}; all unless named")
-    areas = parser.parse_args().area or list(AREAS)
-    if unknown := sorted({*areas} - {*AREAS}):
-        parser.error(f"{', '.join(unknown)}: none of {', '.join(AREAS)}")
-    machine, found = facts(), list(rows(areas))
-    console = Console()
-    console.print(table(found))
-    console.print(", ".join(f"{key} {value}" for key, value in machine.items()), markup=False)
-    kept = cache_root() / "bench" / f"{machine['at'].replace(':', '')}.json"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps({"machine": machine, "figures": [asdict(row) for row in found]}, indent=1))
-    console.print(f"kept: {kept}", markup=False)
-    return int(any(not row.within for row in found if not isinstance(row, Note)))
+    parser.add_argument("area", nargs="*", help=f"of {', '.join(names)}; all unless named")
+    parser.add_argument("--publish", action="store_true", help="put the run into the documentation")
+    words = parser.parse_args()
+    given = compiling_once(os.environ)
+    os.environ.clear()
+    os.environ.update(given)  # a program that is compiled anew at each start is not what its user runs
+    if unknown := sorted({*words.area} - {*names}):
+        parser.error(f"{', '.join(unknown)}: none of {', '.join(names)}")
+    kept = cache_root() / "bench" / "runs"
+    before = told_before(rows_of(area for _, area in history.newest(history.runs(kept)).values()))
+    result, session = measured(words.area or names)
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(table(rows_of(result.areas), before))
+    console.print(", ".join(f"{key} {value}" for key, value in result.machine.items()), markup=False)
+    console.print(f"kept: {history.save(result, kept)}", markup=False)
+    for name in session.over():
+        console.print(f"OVER its bar: {name}", markup=False, style="bold red")
+    for name in session.failed:
+        console.print(f"could not be measured: {name}; why is above", markup=False, style="bold red")
+    if words.publish and result.areas:
+        console.print(f"published: {history.save(result, history.PUBLISHED)}", markup=False)
+        for path in publish():
+            console.print(f"made: {path}", markup=False)
+    return int(bool(session.over() or session.failed))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from bench.figure import Figure
-from bench.timing import both
+from bench.rounds import Rounds
+from bench.timing import in_turns, side_by_side
 from talos_gpu.cdi import Library, Strategy, faults, patch
 from talos_gpu.cli.cdi_files import write
 from tests.cdi.many_hooks import many_hooks
@@ -48,27 +49,27 @@ def _library(folder: Path) -> Iterator[Figure]:
         def reference(text: str = text) -> None:
             _dumped(text)
 
-        seconds = both(reference, ours, 200)
-        yield Figure(f"cdi: parse, validate, patch, write {path.parent.name}/{path.stem}", _REFERENCE, *seconds, 1.5)
+        rounds = side_by_side(reference, ours, 200)
+        yield Figure.of(f"cdi: parse, validate, patch, write {path.parent.name}/{path.stem}", _REFERENCE, rounds, 1.5)
 
 
 def _scaling() -> Figure:
     small, large = many_hooks(SMALL), many_hooks(LARGE)
     # as many hooks on both sides: on a busy machine the longer of two runs is interrupted more often
     times = LARGE // SMALL
-    of_small, of_large = both(
+    rounds = side_by_side(
         lambda: [patch(small, Strategy.REAL) for _ in range(times)], lambda: patch(large, Strategy.REAL), 7
     )
     name = f"cdi: a hook of a spec with {LARGE:,}"
-    return Figure(name, f"a hook of one with {SMALL}", of_small / LARGE, of_large / LARGE, 1.2)
+    return Figure.of(name, f"a hook of one with {SMALL}", rounds.per(LARGE), 1.2)
 
 
 def _process() -> Figure:
     work = f"import typer, yaml; yaml.dump(yaml.load(open({str(REAL)!r}), yaml.CSafeLoader), Dumper=yaml.CSafeDumper)"
     reference = [sys.executable, "-c", work]
     ours = [sys.executable, "-m", "talos_gpu", "cdi", "patch", str(REAL)]
-    seconds = both(lambda: _run(reference), lambda: _run(ours), 25)
-    return Figure("cdi: talos-gpu cdi patch, the process", "python with typer, yaml and the same", *seconds, 1.3)
+    rounds = side_by_side(lambda: _run(reference), lambda: _run(ours), 25)
+    return Figure.of("cdi: talos-gpu cdi patch, the process", "python with typer, yaml and the same", rounds, 1.3)
 
 
 def _run(command: list[str]) -> None:
@@ -80,7 +81,7 @@ def _validation(folder: Path) -> Iterator[Figure]:
     with Oracle(build(folder, library), folder, library) as oracle:
         for path in (REAL, NEWEST):
             text = path.read_text()
-            theirs = min(oracle.seconds(path, 50) for _ in range(5))
-            _, ours = both(lambda: None, lambda text=text: faults(text, library=library), 100)  # type: ignore[misc]
+            theirs = tuple(oracle.seconds(path, 50) for _ in range(5))
+            [ours] = in_turns([lambda text=text: faults(text, library=library)], 100)  # type: ignore[misc]
             name = f"cdi: validate {path.parent.name}/{path.stem}"
-            yield Figure(name, f"the official Go library {library}", theirs, ours, None)
+            yield Figure.of(name, f"the official Go library {library}", Rounds(theirs, tuple(ours)), None)

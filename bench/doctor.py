@@ -14,7 +14,8 @@ from pathlib import Path
 import yaml
 
 from bench.figure import Figure
-from bench.timing import both
+from bench.rounds import Rounds
+from bench.timing import side_by_side
 from lab.stack import Stack
 from talos_gpu.doctor.diagnose import diagnose
 from talos_gpu.doctor.gather import gather
@@ -44,24 +45,27 @@ def help_page() -> Figure:
     """The whole process, `--help` at the end."""
     reference = [sys.executable, "-c", _BARE]
     ours = [sys.executable, "-m", "talos_gpu", "--help"]
-    return Figure("doctor: talos-gpu --help", "a one-command typer app", *both(_of(reference), _of(ours), 25), 1.3)
+    rounds = side_by_side(_of(reference), _of(ours), 25)
+    return Figure.of("doctor: talos-gpu --help", "a one-command typer app", rounds, 1.3)
 
 
 def full_run(stack: Stack, folder: Path) -> Figure:
     """Gathering and diagnosing, from the first connection on; imports and the stack's file are read before."""
     with _delayed(stack, folder) as config:
         settings = stack_settings(config)
-        best = float("inf"), float("inf")
+        slowest, whole = list[float](), list[float]()
         for _ in range(ROUNDS):
             loaded.cache_clear()
             seconds: dict[str, float] = {}
             began = time.perf_counter()
             bundle = asyncio.run(gather(stack.name, settings, seconds=seconds))
             diagnosis = diagnose(bundle)
-            best = min(best, (time.perf_counter() - began, max(seconds.values())))
+            whole.append(time.perf_counter() - began)
+            slowest.append(max(seconds.values()))
             if diagnosis.findings or diagnosis.not_run:
                 raise RuntimeError(f"the lab is not healthy: {diagnosis}")
-    return Figure("doctor: a full run, 100 ms on every call", "its own slowest call", best[1], best[0], 2.0)
+    rounds = Rounds(tuple(slowest), tuple(whole))
+    return Figure.of_fastest_run("doctor: a full run, 100 ms on every call", "its own slowest call", rounds, 2.0)
 
 
 def _of(command: list[str]) -> Callable[[], object]:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from bench.figure import Amount, Figure
+from bench.rounds import Rounds
 from talos_gpu.talos.facts import LOADED_MODULES, read_facts
 from tests.components.providing import cluster_of, props, providing
 from tests.talos.asking import AUTHORITY, connected
@@ -43,7 +44,8 @@ async def _facts() -> Figure:
             await read_facts(client)
             alls.append(time.perf_counter() - started)
     name = "machine: all facts of a node, 100 ms injected on every call"
-    return Figure(name, "the slowest single call", max(singles), min(alls), 1.5)
+    rounds = Rounds(tuple(singles), tuple(alls))
+    return Figure(name, "the slowest single call", max(singles), min(alls), 1.5, rounds)
 
 
 async def _noticed(folder: Path) -> Amount:

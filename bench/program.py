@@ -18,6 +18,7 @@ import yaml
 
 from bench import flat_program
 from bench.figure import Figure, Note
+from bench.rounds import By, Rounds
 from bench.timing import in_turns
 from lab.stack import NAMESPACE, Stack
 from talos_gpu.talos.credentials import TalosConfig
@@ -32,6 +33,7 @@ def measure(stack: Stack) -> list[Figure | Note]:
     with _projects(stack) as (flat, empty):
         seconds = in_turns([lambda: _preview(empty), lambda: _preview(flat), lambda: _own(stack)], ROUNDS)
     nothing, reference, ours = map(statistics.median, seconds)
+    rounds = Rounds(tuple(seconds[1]), tuple(seconds[2]), By.MEDIAN)
     imports = _median_of([sys.executable, "-c", "import pulumi_kubernetes.core.v1, pulumiverse_talos"])
     bare = _median_of([sys.executable, "-c", "import pulumi"])
     start = _median_of([sys.executable, "-c", "import components.program"])
@@ -44,9 +46,7 @@ def measure(stack: Stack) -> list[Figure | Note]:
         "the rest of ours": ours - reference - (start - imports),
     }
     return [
-        Figure(
-            "program: no-op preview of stack lab", "the same resources flat, empty providers", reference, ours, _BAR
-        ),
+        Figure.of("program: no-op preview of stack lab", "the same resources flat, empty providers", rounds, _BAR),
         Note("program: an empty program's preview", f"{nothing:.2f} s"),
         *(Note(f"program: {part}", f"{seconds:+.2f} s") for part, seconds in parts.items()),
     ]

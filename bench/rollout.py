@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.figure import Amount, Figure
+from bench.rounds import Rounds
 from lab import toolchain
 from lab.engine import install
 from tests.rollout.real_fleet import ROOT, STACKS, RealFleet
@@ -32,10 +33,10 @@ def _real(folder: Path) -> Iterator[Figure | Amount]:
     xargs = f"printf '%s\\n' {' '.join(STACKS)} | xargs -P4 -I@ pulumi up --yes --non-interactive"
     skipping = f"{xargs} --skip-preview --stack @"
     previewing = f"{xargs} --stack @"
-    best = dict.fromkeys(("ours", skipping, previewing), float("inf"))
+    taken: dict[str, list[float]] = {"ours": [], skipping: [], previewing: []}
     memory, size = 0.0, 1
     for _ in range(_ROUNDS):
-        for what in best:
+        for what, times in taken.items():
             size += 1
             for stack in STACKS:
                 fleet.configure(stack, size=size)
@@ -48,10 +49,12 @@ def _real(folder: Path) -> Iterator[Figure | Amount]:
                 seconds = _timed(what, fleet)
             if any(sizes[-1] != str(size) for sizes in fleet.changes().values()):
                 raise RuntimeError("an update changed nothing")
-            best[what] = min(best[what], seconds)
+            times.append(seconds)
     name = "rollout: four real stacks, max_parallel 4"
-    yield Figure(name, "xargs -P4 pulumi up --yes --skip-preview", best[skipping], best["ours"], _AT_MOST)
-    yield Figure(name, "xargs -P4 pulumi up --yes", best[previewing], best["ours"], _AT_MOST)
+    ours = tuple(taken["ours"])
+    for reference, command in (("--skip-preview", skipping), ("", previewing)):
+        what = f"xargs -P4 pulumi up --yes {reference}".rstrip()
+        yield Figure.of(name, what, Rounds(tuple(taken[command]), ours), _AT_MOST)
     yield Amount("rollout: memory of the runner, four real stacks", memory, "MB", _MEMORY_MB, "its own process")
 
 
