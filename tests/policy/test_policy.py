@@ -55,6 +55,7 @@ def test_what_breaks_a_policy_is_found_and_what_does_not_is_not(project: Project
         ("privileged-by-name", "no-host-path-type.typed"),
         ("destroy-protection", "hook-paths.spec"),
         ("destroy-protection", "secrets-marked.key"),
+        ("destroy-protection", "secrets-marked.marked-key"),
     }
     assert found(project, pack, PASSING, release="v1.11.1", protect=True) == set()
 
