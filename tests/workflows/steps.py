@@ -33,6 +33,12 @@ def lines(name: str) -> Iterator[str]:
             yield from (line.strip() for line in str(step.get("run", "")).splitlines())
 
 
+def script(name: str, job: str, step: str) -> str:
+    """What a step of a workflow runs."""
+    [found] = [each["run"] for each in jobs(name)[job]["steps"] if each.get("name") == step]
+    return str(found)
+
+
 def talos_gpu(name: str) -> list[str]:
     """The words after `talos-gpu` of the one line of a workflow that runs it."""
     [words] = [shlex.split(line) for line in lines(name) if line.startswith(TALOS_GPU[0])]
