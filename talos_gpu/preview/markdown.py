@@ -120,7 +120,7 @@ def _table(stacks: Sequence[StackPreview], room: int) -> str:
 
 def _row(stack: StackPreview) -> str:
     if stack.faults:
-        return f"| {stack.name} | {' | '.join('-' * 4)} | unknown | unknown | unknown | **cannot be previewed** |"
+        return f"| {cell(stack.name)} | {' | '.join('-' * 4)} | unknown | unknown | unknown | **cannot be previewed** |"
     reboot = stack.reboot.verdict if stack.reboot.verdict == "no" else f"**{stack.reboot.verdict}**"
     mandatory = sum(found.level == "mandatory" for found in stack.policy)
     policy = f"**{mandatory} refused**" if mandatory else str(len(stack.policy) or "-")
