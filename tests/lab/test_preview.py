@@ -12,6 +12,7 @@ import pytest
 
 from lab.paths import PROJECT
 from talos_gpu.preview.markdown import MARKER
+from talos_gpu.settings.stack_file import stack_settings
 from tests.lab.conftest import MainJob
 
 pytestmark = pytest.mark.lab
@@ -85,3 +86,25 @@ def test_drift_is_told_apart_from_the_change(job: MainJob) -> None:
     assert "lab-1-cdi-spec: ~ driver version: 535.247.01 -&gt; 535.261.03 in" in drift.replace("->", "-&gt;")
     assert "**Reboot: no**." in said
     assert job.quiet()
+
+
+def test_a_new_stack_is_read_from_the_node_by_a_reader(job: MainJob, tmp_path: Path) -> None:
+    node = job.node
+    reader = str(job.lab.paths.talos / "talosconfig-reader")
+    known = ["--node", node.name, "--memory-mib", "5120", "--base", "base.yaml", "--no-ask"]
+    where = [
+        "--address",
+        node.address,
+        "--endpoint",
+        node.endpoint,
+        "--talosconfig",
+        reader,
+        "--project",
+        str(tmp_path),
+    ]
+    command = [sys.executable, "-m", "talos_gpu", "stack", "new", "fresh", *where, *known]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "nvidia-container-toolkit-lts" in done.stderr
+    made, ours = stack_settings(tmp_path / "Pulumi.fresh.yaml").node, stack_settings(job.stack.config).node
+    assert (made.talos, made.gpu) == (ours.talos, ours.gpu)
