@@ -22,12 +22,15 @@ pytestmark = pytest.mark.containerd
 INSTALLED, OTHER = "/run/cdi/nvidia.yaml", "/run/cdi/other.yaml"
 LEAST = 14
 """Checks that must run; the kernel here has no list of modules, and the configuration lies where Talos has it."""
-_PROGRAM = (
-    "import os, sys\n"
-    "from talos_gpu.cli.doctor import app\n"
-    "os.chroot(sys.argv.pop(1)); os.chdir('/')\n"
-    "app(['--local', '--json'])\n"
-)
+_PROGRAM = """
+import contextlib, io, os, sys
+from talos_gpu.cli.doctor import app
+with contextlib.redirect_stdout(io.StringIO()):
+    app(["--local"], standalone_mode=False)  # here, so that whatever is imported late is there in the other root
+os.chroot(sys.argv[1])
+os.chdir("/")
+app(["--local", "--json"])
+"""
 
 
 def inside(node: Node, path: str) -> Path:

@@ -94,7 +94,7 @@ def test_a_new_stack_is_read_from_the_node_by_a_reader(job: MainJob, tmp_path: P
     known = ["--node", node.name, "--memory-mib", "5120", "--base", "base.yaml", "--no-ask"]
     where = [
         "--address",
-        node.address,
+        node.network.address,
         "--endpoint",
         node.endpoint,
         "--talosconfig",
