@@ -22,7 +22,8 @@ MACHINE_STATE = "pulumi-python:dynamic/talos:MachineState"
 _NAMED = re.compile(r"Job/nvidia-cdi-generator-.+|DaemonSet/nvidia-cdi-init-.+")
 _PINNED = re.compile(r".+@sha256:[0-9a-f]{64}")
 _HOOK = re.compile(r"path: *[\"']?(/\S*/nvidia-cdi-hook(?:\.real)?)(?=[\"'\s]|$)", re.MULTILINE)
-_DEFAULT = re.compile(r"^\s*default_runtime_name\s*=", re.MULTILINE)
+_DEFAULT = re.compile(r"(?:^|\\n)[ \t]*default_runtime_name[ \t]*=", re.MULTILINE)
+"""In a part within a machine config: a block of lines, or one line of quoted text."""
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.")
 _GPU_LABEL = "node.kubernetes.io/gpu-vendor"
 _PRIVATE = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")

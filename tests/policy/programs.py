@@ -67,6 +67,7 @@ def env(name: str, value: Any) -> Resource:
 KEY = "-----BEGIN EC PRIVATE KEY-----\nx\n-----END EC PRIVATE KEY-----\n"
 CLIENT = dict.fromkeys(("caCertificate", "clientCertificate", "clientKey"), "bm9uZQ==")
 CONFIG = "version: v1alpha1\nmachine:\n  token: canary\n"
+DEFAULT = "default_runtime_name = 'nvidia-cdi'"
 LIMITED = {"resources": {"limits": {"memory": "64Mi"}}}
 ENDS = {"activeDeadlineSeconds": 60, "backoffLimit": 0}
 PRIVILEGED = {"securityContext": {"privileged": True}}
@@ -88,7 +89,11 @@ BROKEN: dict[str, dict[str, Resource]] = {
     },
     "images-by-digest": {"loose": workload("Deployment", "l", pod(container={"image": "lab.local/other:1"}))},
     "images-to-pin": {"known": workload("Deployment", "k", pod(container={"image": "lab.local/node-tools:1"}))},
-    "no-gpu-by-default": {"gpu": workload("Deployment", "g", pod(container=GPU))},
+    "no-gpu-by-default": {
+        "gpu": workload("Deployment", "g", pod(container=GPU)),
+        "part": applied(marked(f"{CONFIG}  files:\n  - content: |\n      {DEFAULT}\n"), marked(CLIENT)),
+        "quoted-part": applied(marked(f'{CONFIG}  files:\n  - content: "[x]\\n  {DEFAULT}\\n"\n'), marked(CLIENT)),
+    },
     "hook-paths": {"spec": payload(WRAPPED)},
     "runtime-class-on-gpu-nodes": {"class": runtime_class()},
     "job-limits": {"endless": workload("Job", "e", pod())},
