@@ -22,7 +22,7 @@ from talos_gpu.doctor.bundle import META, Bundle, host, listing
 from talos_gpu.doctor.meta import Meta
 from talos_gpu.doctor.objects import gpu_pods, items, labels
 from talos_gpu.doctor.spec_file import loaded
-from talos_gpu.doctor.view import BINARIES, MERGED, PART, PARTS, SPEC_FOLDERS, TOOLKIT_CONFIG, UDEV_RULES, View
+from talos_gpu.doctor.view import BINARIES, MERGED, PART, PARTS, SPEC_FOLDERS, TOOLKIT_CONFIG, View
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.cluster import Cluster
 from talos_gpu.settings import Settings
@@ -31,9 +31,10 @@ from talos_gpu.talos.credentials import Credentials, TalosConfig
 from talos_gpu.talos.endpoint import forwarded_to
 from talos_gpu.talos.errors import ApiError, NotFound
 from talos_gpu.talos.facts import EXTENSIONS, KERNEL_PARAMS, LOADED_MODULES
+from talos_gpu.talos.udev import RULES_FILES
 
 DECLARED_MODULES = "KernelModuleSpecs.runtime.talos.dev"
-FILES = ("/proc/devices", "/proc/driver/nvidia/version", TOOLKIT_CONFIG, *UDEV_RULES)
+FILES = ("/proc/devices", "/proc/driver/nvidia/version", TOOLKIT_CONFIG, *RULES_FILES)
 SYSCTLS = ("net.core.bpf_jit_harden", "kernel.kptr_restrict")
 FOLDERS = (BINARIES, "/dev", PARTS, *(folder for folder in SPEC_FOLDERS if folder != "/run/cdi"))
 USUAL_FILES = (PART, MERGED, *(f"{folder}/nvidia.yaml" for folder in ("/etc/cdi", "/var/run/cdi", "/var/cdi")))

@@ -26,8 +26,6 @@ SOURCE_FOLDER = "/var/cdi"
 PARTS = "/etc/cri/conf.d"
 MERGED = f"{PARTS}/cri.toml"
 PART = f"{PARTS}/20-customization.part"
-UDEV_RULES = ("/usr/lib/udev/rules.d/99-talos.rules", "/usr/etc/udev/rules.d/99-talos.rules")
-"""Where Talos writes the config's rules at boot: from 1.10, before (machinery constants, UdevRulesPath)."""
 TOOLKIT_CONFIG = "/usr/local/etc/nvidia-container-runtime/config.toml"
 GPU_KIND = "nvidia.com/gpu"
 _KMOD = ("nonfree-kmod-nvidia", "nvidia-open-gpu-kernel-modules")
@@ -147,14 +145,6 @@ class View:
     def services(self) -> Mapping[str, Mapping[str, Any]]:
         """Talos's services by id: state, healthy, message."""
         return {service["id"]: service for service in self.json("talos/services.json")}
-
-    @cached_property
-    def udev_rules(self) -> Mapping[str, str]:
-        """Texts of Talos's own udev rules by path; raises Unread where none was looked for."""
-        found = {path: text for path in UDEV_RULES if (text := self.bundle.texts.get(host(path))) is not None}
-        if not found and not any(self.bundle.unread.get(host(path)) == "" for path in UDEV_RULES):
-            raise Unread(host(UDEV_RULES[0]), self.bundle.unread.get(host(UDEV_RULES[0]), "it is not in the bundle"))
-        return found
 
     def entries(self, folder: str) -> Mapping[str, int | None] | None:
         """Permissions by name of a folder's entries; None where the folder is not there."""

@@ -113,6 +113,8 @@ def test_no_value_of_an_event_is_spliced_into_a_command(name: str) -> None:
 RUN_BY = {
     "make env": "this file, and `make test` itself",
     "sudo make test": "this file",
+    "pure": "this file: the words of `make test-pure`",
+    "System packages and the programs that the tests call": "`make test` itself",
     "The locked environments, the program's and the policy pack's": "test_shell.py",
     "The locked environment": "test_shell.py",
     "Base machine configs and talosconfig": "test_shell.py",

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
+from talos_gpu.doctor.bundle import host
 from talos_gpu.doctor.checks.node import NEEDED_NODES
+from talos_gpu.doctor.errors import Unread
 from talos_gpu.doctor.finding import Check, Severity
 from talos_gpu.doctor.view import View
-from talos_gpu.talos.udev import UdevRule
+from talos_gpu.talos.udev import RULES_FILES, UdevRule
 
 DEVICE_NODES = (
     *NEEDED_NODES,
@@ -26,8 +28,12 @@ _ALL = 0o666
 
 
 def _rules(view: View) -> Iterator[tuple[str, str, UdevRule]]:
-    """(path, text, rule)."""
-    for path, text in view.udev_rules.items():
+    """(path, text, rule) of Talos's own files; raises Unread where none was looked for."""
+    texts, unread = view.bundle.texts, view.bundle.unread
+    found = {path: texts[host(path)] for path in RULES_FILES if host(path) in texts}
+    if not found and not any(unread.get(host(path)) == "" for path in RULES_FILES):
+        raise Unread(host(RULES_FILES[0]), unread.get(host(RULES_FILES[0]), "it is not in the bundle"))
+    for path, text in found.items():
         for line in text.replace("\\\n", " ").splitlines():
             if line.strip() and not line.lstrip().startswith("#"):
                 yield path, line.strip(), UdevRule.parse(line)
