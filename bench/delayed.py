@@ -27,8 +27,8 @@ from grpclib.encoding.base import CodecBase
 from grpclib.server import Server, Stream
 from typing_extensions import override
 
-from talos_gpu.talos.client import PORT
 from talos_gpu.talos.credentials import TalosConfig
+from talos_gpu.talos.endpoint import PORT
 from talos_gpu.talos.tls import client_context
 from tests.kube.fake_api import kubeconfig
 from tests.talos.fake_talos import ADDRESS, server_context

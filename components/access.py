@@ -6,7 +6,6 @@ The clients are imported where they are used: a preview that finds nothing to do
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from talos_gpu.project import PROJECT
+from talos_gpu.talos.endpoint import forwarded_to
 from talos_gpu.talos.errors import CertificateRejected, PermissionDenied
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _OF_THE_LAST_UP = "where the stack names another path by now, add --run-program: a refresh alone takes the last `up`'s"
 """Pulumi 3.259 configures a provider from the state when it refreshes or destroys, from the program otherwise."""
-_PORT = re.compile(r":\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +36,7 @@ class Target:
     @property
     def forwarded_to(self) -> str | None:
         """The node to name to the endpoint, None where the endpoint is the node."""
-        host = _PORT.sub("", self.endpoint) if self.endpoint.count(":") == 1 or "]" in self.endpoint else self.endpoint
-        return None if host.strip("[]") == self.address else self.address
+        return forwarded_to(self.endpoint, self.address)
 
     @classmethod
     def of(cls, name: str, address: str, endpoint: str | None) -> Target:

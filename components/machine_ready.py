@@ -99,7 +99,7 @@ class MachineReadyProvider(NodeProvider):
         raise MachineNotReady(props["node"], seconds, condition, await self._cause(props, condition, seen))
 
     async def _look(self, props: Props) -> Seen:
-        from talos_gpu.talos.client import PORT
+        from talos_gpu.talos.endpoint import PORT
         from talos_gpu.talos.reach import not_listening
 
         where = target(props)

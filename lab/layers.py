@@ -44,6 +44,7 @@ _EMPTY = [
     "system/state",
     "tmp",
     "usr/bin",
+    "usr/lib/udev/rules.d",
     "usr/lib/x86_64-linux-gnu",
     "usr/local/bin",
     "usr/local/etc",

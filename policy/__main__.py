@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from marks import Marks
 from pulumi_policy import (
     EnforcementLevel,
     PolicyConfigSchema,
@@ -53,6 +54,7 @@ class _Told:
 
 
 _told = _Told()
+_marks = Marks()
 
 
 def _listed(args: ResourceValidationArgs, key: str) -> tuple[str, ...]:
@@ -65,13 +67,22 @@ def _policy(
     check: Check,
     level: EnforcementLevel = EnforcementLevel.MANDATORY,
     config: str = "",
+    *,
+    sees_marks: bool = False,
 ) -> ResourceValidationPolicy:
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
         for message in check(_resource(args), args):
             report(message, None)
 
     schema = PolicyConfigSchema(properties={config: _NAMES}) if config else None
-    return ResourceValidationPolicy(name, description, validate, enforcement_level=level, config_schema=schema)
+    return ResourceValidationPolicy(
+        name,
+        description,
+        validate,
+        enforcement_level=level,
+        config_schema=schema,
+        remediate=_marks.see if sees_marks else None,
+    )
 
 
 PolicyPack(
@@ -114,7 +125,11 @@ PolicyPack(
         ),
         _policy("no-host-path-type", "No hostPath has a type.", lambda found, _: host_path_type(found)),
         _policy(
-            "secrets-marked", "No private key lies where nothing marks it secret.", lambda found, _: secrets(found)
+            "secrets-marked",
+            "Secrets are marked secret, and private keys are kept in Secrets.",
+            lambda found, args: secrets(found, _marks.of(args)),
+            EnforcementLevel.REMEDIATE,
+            sees_marks=True,
         ),
         _policy(
             "destroy-protection",

@@ -10,10 +10,11 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from marks import Leaf
 from values import UNKNOWN, at, containers, items, pod_of, texts
 
 SYSTEM = "kube-system"
@@ -21,12 +22,20 @@ MACHINE_STATE = "pulumi-python:dynamic/talos:MachineState"
 _NAMED = re.compile(r"Job/nvidia-cdi-generator-.+|DaemonSet/nvidia-cdi-init-.+")
 _PINNED = re.compile(r".+@sha256:[0-9a-f]{64}")
 _HOOK = re.compile(r"path: *[\"']?(/\S*/nvidia-cdi-hook(?:\.real)?)(?=[\"'\s]|$)", re.MULTILINE)
-_DEFAULT = re.compile(r"^\s*default_runtime_name\s*=", re.MULTILINE)
+_DEFAULT = re.compile(r"(?:^|\\n)[ \t]*default_runtime_name[ \t]*=", re.MULTILINE)
+"""In a part within a machine config: a block of lines, or one line of quoted text."""
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.")
 _GPU_LABEL = "node.kubernetes.io/gpu-vendor"
 _PRIVATE = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]{64,}")
 _HOLDS_SECRETS = ("kubernetes:core/v1:Secret", "talos:machine/configurationApply:ConfigurationApply")
+_IN_A_SECRET = re.compile(r"(?:data|stringData)\b")
+_IN_TALOS = re.compile(r"(?:machineConfigurationInput|clientConfiguration)(?:Wo)?\b|machineSecrets\b")
+"""Inputs that are secret as a whole."""
+_ENV = re.compile(r".*\bcontainers\[\d+\]\.env\[\d+\]|.*\binitContainers\[\d+\]\.env\[\d+\]")
+_SAYS_SECRET = re.compile(
+    r"(?i)(?:^|.*[_.-])(?:password|passwd|passphrase|token|secret|credentials?|(?:api|access|private|secret)_?key)$"
+)
 
 
 @dataclass(frozen=True)
@@ -154,13 +163,33 @@ def host_path_type(found: Resource) -> Iterator[str]:
             yield f"{found.object}: volume {volume.get('name')} has hostPath type {kind}"
 
 
-def secrets(found: Resource) -> Iterator[str]:
-    """No private key lies where nothing marks it secret."""
-    if found.type in _HOLDS_SECRETS:
-        return
-    for path, text in texts(dict(found.props)):
-        if _PRIVATE.search(text) or any(_PRIVATE.search(_decoded(part)) for part in _BASE64.findall(text)):
-            yield f"{found.type} {found.name}: {path} holds a private key; keep it in a Secret or a file"
+def secrets(found: Resource, leaves: Sequence[Leaf] | None) -> Iterator[str]:
+    """Secrets are marked secret, and no private key lies where its readers are not few.
+
+    `leaves` are the resource's values with their marks; None where these were not seen: then only keys are looked for.
+    """
+    if found.type not in _HOLDS_SECRETS:
+        for path, text in texts(dict(found.props)):
+            if _PRIVATE.search(text) or any(_PRIVATE.search(_decoded(part)) for part in _BASE64.findall(text)):
+                yield f"{found.type} {found.name}: {path} holds a private key; keep it in a Secret or a file"
+    unmarked = [leaf for leaf in leaves or () if not leaf.marked and leaf.value not in (None, "")]
+    told = dict.fromkeys(name for leaf in unmarked if (name := _secret_as_a_whole(found, leaf.path)))
+    yield from (f"{found.type} {found.name}: {name} is not marked secret" for name in told)
+    names = {leaf.path: leaf.value for leaf in leaves or () if leaf.path.endswith(".name")}
+    for leaf in unmarked:
+        holder, _, last = leaf.path.rpartition(".")
+        name = str(names.get(f"{holder}.name", ""))
+        if last == "value" and _ENV.fullmatch(holder) and _SAYS_SECRET.fullmatch(name):
+            yield f"{found.object}: the env {name} is not marked secret; take it from a Secret, or mark it"
+
+
+def _secret_as_a_whole(found: Resource, path: str) -> str:
+    """The input that a path lies in, where all of that is secret; "" elsewhere."""
+    if found.type == "kubernetes:core/v1:Secret":
+        match = _IN_A_SECRET.match(path)
+    else:
+        match = _IN_TALOS.match(path) if found.type.startswith("talos:") else None
+    return match[0] if match else ""
 
 
 def protection(found: Resource, types: tuple[str, ...]) -> Iterator[str]:

@@ -28,12 +28,12 @@ from talos_gpu.cdi import (
 from talos_gpu.settings.stack_file import stack_settings
 from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.credentials import TalosConfig
+from talos_gpu.talos.endpoint import forwarded_to
 from talos_gpu.talos.errors import ApiError, NotFound
 from talos_gpu.talos.facts import read_facts
 
 _GPUS = "/proc/driver/nvidia/gpus"
 _UUID = re.compile(r"^GPU UUID:\s*(GPU-[0-9a-f-]{36})\s*$", re.MULTILINE)
-_PORT = re.compile(r":\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +91,8 @@ def _client(stack: str, project: str) -> MachineClient:
     settings = stack_settings(Path(project) / f"Pulumi.{stack}.yaml")
     node = settings.node
     endpoint = node.endpoint or node.address
-    host = _PORT.sub("", endpoint).strip("[]") if endpoint.count(":") == 1 or "]" in endpoint else endpoint
-    forwarded_to = None if host == node.address else node.address
-    return MachineClient(TalosConfig.load(settings.talosconfig or None), endpoint, forwarded_to)
+    credentials = TalosConfig.load(settings.talosconfig or None)
+    return MachineClient(credentials, endpoint, forwarded_to(endpoint, node.address))
 
 
 async def _read(client: MachineClient, stack: str, path: str) -> bytes:

@@ -62,18 +62,13 @@ def preview(
     if output is not None:
         replace(output.resolve(), text)
     elif sys.stdout.isatty() and not as_json:
-        _show(text)
+        from talos_gpu.preview.terminal import show  # noqa: PLC0415 - rich is for terminals alone
+
+        show(text)
     else:
         typer.echo(text, nl=False)
     if any(made.blocked):
         raise typer.Exit(_BLOCKED)
-
-
-def _show(text: str) -> None:
-    from rich.console import Console  # noqa: PLC0415 - for terminals alone
-    from rich.markdown import Markdown  # noqa: PLC0415
-
-    Console().print(Markdown(text))
 
 
 def _pack(project: Path, named: Path | None) -> Path | None:

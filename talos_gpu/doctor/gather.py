@@ -28,11 +28,13 @@ from talos_gpu.kube.cluster import Cluster
 from talos_gpu.settings import Settings
 from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.credentials import Credentials, TalosConfig
+from talos_gpu.talos.endpoint import forwarded_to
 from talos_gpu.talos.errors import ApiError, NotFound
 from talos_gpu.talos.facts import EXTENSIONS, KERNEL_PARAMS, LOADED_MODULES
+from talos_gpu.talos.udev import RULES_FILES
 
 DECLARED_MODULES = "KernelModuleSpecs.runtime.talos.dev"
-FILES = ("/proc/devices", "/proc/driver/nvidia/version", TOOLKIT_CONFIG)
+FILES = ("/proc/devices", "/proc/driver/nvidia/version", TOOLKIT_CONFIG, *RULES_FILES)
 SYSCTLS = ("net.core.bpf_jit_harden", "kernel.kptr_restrict")
 FOLDERS = (BINARIES, "/dev", PARTS, *(folder for folder in SPEC_FOLDERS if folder != "/run/cdi"))
 USUAL_FILES = (PART, MERGED, *(f"{folder}/nvidia.yaml" for folder in ("/etc/cdi", "/var/run/cdi", "/var/cdi")))
@@ -47,7 +49,6 @@ COLLECTIONS: Mapping[str, str] = {
     "replicasets": "/apis/apps/v1/replicasets",
     "runtimeclasses": "/apis/node.k8s.io/v1/runtimeclasses",
 }
-_PORT = re.compile(r":\d+$")
 _LOG_LINES = 200
 _DEV = re.compile(r"nvidia|null$")
 _PERMISSIONS = 0o777
@@ -99,11 +100,10 @@ async def gather(
 async def _node(gathering: Gathering, settings: Settings) -> None:
     node = settings.node
     endpoint = node.endpoint or node.address
-    forwarded = node.address if _PORT.sub("", endpoint).strip("[]") != node.address else None
     try:
         credentials = TalosConfig.load(settings.talosconfig or None)
         _certificate(gathering, "talosconfig", credentials)
-        async with MachineClient(credentials, endpoint, forwarded) as client:
+        async with MachineClient(credentials, endpoint, forwarded_to(endpoint, node.address)) as client:
             await gather_node(gathering, client)
     except TalosGpuError as error:
         for key in ("talos/version.txt", "talos/extensions.json", *map(host, FILES), *map(listing, FOLDERS)):

@@ -13,6 +13,7 @@ from pathlib import Path
 from talos_gpu.cdi import SpecInvalid, facts_of, parse
 from talos_gpu.doctor.bundle import Bundle, host, listing
 from talos_gpu.doctor.finding import Check
+from talos_gpu.doctor.view import MERGED
 
 FILES = (
     "/proc/modules",
@@ -80,7 +81,9 @@ def gather_local(root: Path = Path("/")) -> Bundle:
     for path in FILES:
         file(path)
     file(TOOLKIT_CONFIG, host("/usr/local/etc/nvidia-container-runtime/config.toml"))
-    file(CONTAINERD, host("/etc/cri/conf.d/cri.toml"))
+    file(CONTAINERD, host(MERGED))
+    if unread.get(host(MERGED)) == "":
+        texts[host(MERGED)] = ""  # without a file containerd's defaults are in force
     for path in ("/dev", _BINARIES, *_SPEC_FOLDERS):
         folder(path)
     for specs in _SPEC_FOLDERS:
@@ -97,7 +100,7 @@ def gather_local(root: Path = Path("/")) -> Bundle:
         if log is not None:
             texts["talos/dmesg.txt"] = log
     texts["talos/extensions.json"] = json.dumps({"nvidia-container-toolkit": f"local-v{toolkit}"} if toolkit else {})
-    texts["talos/version.txt"] = _TALOS_WITH[_containerd(said, texts.get(host("/etc/cri/conf.d/cri.toml"), ""))]
+    texts["talos/version.txt"] = _TALOS_WITH[_containerd(said, texts.get(host(MERGED), ""))]
     return Bundle(texts, unread)
 
 

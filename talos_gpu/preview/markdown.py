@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from talos_gpu.preview.model import OPS, Preview, StackPreview
+from talos_gpu.preview.model import OPS, Preview, Reboot, StackPreview
 from talos_gpu.preview.section import cell, section
 from talos_gpu.rollout.report import counted
 
@@ -15,6 +15,8 @@ SMALLEST = 4_000
 MARKER = "<!-- talos-gpu preview -->"
 """By it a workflow finds its comment again."""
 _SHORT = 12
+_REASON = 80
+"""Characters of a reboot's reason in the table."""
 _ROWS = 0.4
 """Of what is left beside head and foot, so much is for the table."""
 _COLUMNS = ("stack", "create", "update", "replace", "delete", "reboot", "GPU workloads restarted", "CDI spec", "policy")
@@ -118,12 +120,26 @@ def _table(stacks: Sequence[StackPreview], room: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _why(reboot: Reboot) -> str:
+    """The verdict and its first reason; the section has them all."""
+    if reboot.verdict == "no":
+        return "no"
+    first = reboot.reasons[0] if reboot.reasons else ""
+    short = first if len(first) <= _REASON else f"{first[:_REASON]}..."
+    more = f" and {len(reboot.reasons) - 1} more" if len(reboot.reasons) > 1 else ""
+    return f"**{reboot.verdict}**" + (f": {short}{more}" if short else "")
+
+
 def _row(stack: StackPreview) -> str:
     if stack.faults:
-        return f"| {stack.name} | {' | '.join('-' * 4)} | unknown | unknown | unknown | **cannot be previewed** |"
-    reboot = stack.reboot.verdict if stack.reboot.verdict == "no" else f"**{stack.reboot.verdict}**"
+        return f"| {cell(stack.name)} | {' | '.join('-' * 4)} | unknown | unknown | unknown | **cannot be previewed** |"
+    reboot = _why(stack.reboot)
     mandatory = sum(found.level == "mandatory" for found in stack.policy)
     policy = f"**{mandatory} refused**" if mandatory else str(len(stack.policy) or "-")
-    spec = stack.spec.known if stack.spec.known not in ("known", "predicted") else f"{len(stack.spec.changes)} changes"
+    spec = (
+        stack.spec.known
+        if stack.spec.known not in ("known", "predicted")
+        else counted(len(stack.spec.changes), "change")
+    )
     cells = [stack.name, *(str(stack.count(op)) for op in OPS), reboot, ", ".join(stack.restarts) or "-", spec, policy]
     return f"| {' | '.join(map(cell, cells))} |"

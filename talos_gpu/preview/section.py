@@ -26,7 +26,7 @@ def section(stack: StackPreview, room: int) -> str:
     """The stack's part in at most `room` bytes, its longest blocks cut; "" if there is no room for it."""
     if room < _SMALLEST:
         return ""
-    blocks = [f"\n## {stack.name}\n", *_blocks(stack, room)]
+    blocks = [f"\n## {cell(stack.name)}\n", *_blocks(stack, room)]
     text = "\n".join(blocks)
     while len(text.encode()) > room:
         longest = max(range(len(blocks)), key=lambda index: len(blocks[index]))

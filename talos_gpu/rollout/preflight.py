@@ -11,10 +11,11 @@ from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.cluster import Cluster
 from talos_gpu.rollout.images import require_images
 from talos_gpu.rollout.model import CheckName
-from talos_gpu.rollout.reach import host_and_port, machine
+from talos_gpu.rollout.reach import machine
 from talos_gpu.settings import Settings
 from talos_gpu.settings.stack_file import stack_settings
 from talos_gpu.talos.credentials import TalosConfig
+from talos_gpu.talos.endpoint import split_endpoint
 from talos_gpu.talos.releases import strategy_for
 
 _CONNECT_S = 5.0
@@ -62,7 +63,7 @@ def _credentials(settings: Settings) -> None:
 
 
 def _reachable(settings: Settings) -> None:
-    host, port = host_and_port(settings.node.endpoint or str(settings.node.address))
+    host, port = split_endpoint(settings.node.endpoint or str(settings.node.address))
     try:
         socket.create_connection((host, port), _CONNECT_S).close()
     except OSError as error:

@@ -5,21 +5,12 @@ from __future__ import annotations
 from talos_gpu.settings import Settings
 from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.credentials import TalosConfig
-
-TALOS_API = 50000
+from talos_gpu.talos.endpoint import forwarded_to
 
 
 def machine(settings: Settings) -> MachineClient:
     """A client of the node's machine API. Raises TalosConfigInvalid."""
     node = settings.node
     endpoint, address = node.endpoint or str(node.address), str(node.address)
-    forwarded_to = None if host_and_port(endpoint)[0] == address else address
-    return MachineClient(TalosConfig.load(settings.talosconfig or None), endpoint, forwarded_to)
-
-
-def host_and_port(endpoint: str) -> tuple[str, int]:
-    """The parts of HOST or HOST:PORT."""
-    host, colon, port = endpoint.rpartition(":")
-    if colon and port.isdigit() and (":" not in host or host.startswith("[")):
-        return host.strip("[]"), int(port)
-    return endpoint.strip("[]"), TALOS_API
+    credentials = TalosConfig.load(settings.talosconfig or None)
+    return MachineClient(credentials, endpoint, forwarded_to(endpoint, address))

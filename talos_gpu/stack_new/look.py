@@ -15,6 +15,7 @@ from talos_gpu.stack_new.ask import Answers
 from talos_gpu.talos import parse
 from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.credentials import TalosConfig
+from talos_gpu.talos.endpoint import forwarded_to
 from talos_gpu.talos.errors import ApiError, CertificateRejected, Unreachable
 from talos_gpu.talos.facts import NodeFacts, read_facts
 from talos_gpu.talos.messages import Resource
@@ -25,7 +26,6 @@ _NVIDIA = "0x10de"
 _DISPLAY = "0x03"
 """PCI class of display controllers; an NVIDIA card's audio function is of another."""
 _BRACKETS = re.compile(r"\[([^\]]+)\]")
-_PORT = re.compile(r":\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,8 @@ async def look(address: str, endpoint: str, talosconfig: str) -> Seen:
     Raises TalosConfigInvalid, Unreachable or CertificateRejected.
     """
     dial = endpoint or address
-    host = _PORT.sub("", dial).strip("[]") if dial.count(":") == 1 or "]" in dial else dial
     credentials = TalosConfig.load(talosconfig or None)
-    async with MachineClient(credentials, dial, None if host == address else address) as client:
+    async with MachineClient(credentials, dial, forwarded_to(dial, address)) as client:
         facts = await read_facts(client)
         cards = [item.spec for item in await _listed(client, PCI_DEVICES, "hardware")]
         names = [str(item.spec.get("nodename") or "") for item in await _listed(client, NODENAMES, "k8s")]

@@ -16,13 +16,11 @@ import yaml
 from google.protobuf.empty_pb2 import Empty
 
 from talos_gpu.talos.credentials import Credentials
+from talos_gpu.talos.endpoint import PORT
 from talos_gpu.talos.messages import ApplyMode, ApplyResult, FileEntry, Resource, Service, Version
 from talos_gpu.talos.proto import common_pb2, machine_pb2, state_pb2
 from talos_gpu.talos.redaction import redact
 from talos_gpu.talos.transport import Method, Transport
-
-PORT = 50000
-"""Where apid listens."""
 
 _APPLY_SECONDS = 60.0
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

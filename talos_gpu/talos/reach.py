@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from talos_gpu.talos.transport import split_endpoint
+from talos_gpu.talos.endpoint import split_endpoint
 
 
 async def not_listening(endpoint: str, port: int, seconds: float) -> str:

@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from talos_gpu.talos import failures
 from talos_gpu.talos.credentials import Credentials
+from talos_gpu.talos.endpoint import split_endpoint
 from talos_gpu.talos.errors import ApiError, DeadlineExceeded, Unreachable
 from talos_gpu.talos.proto import common_pb2
 from talos_gpu.talos.tls import client_context
@@ -221,14 +222,3 @@ class _Channel(Channel):
     def _protocol_factory(self) -> H2Protocol:
         self._latest = _Protocol(self._config, self._h2_config)
         return self._latest
-
-
-def split_endpoint(endpoint: str, port: int) -> tuple[str, int]:
-    """Split `host`, `host:port`, `[v6]:port` or a bare IPv6 address into host and port (`port` where none is said)."""
-    if endpoint.startswith("["):
-        host, _, rest = endpoint[1:].partition("]")
-        return host, int(rest[1:]) if rest else port
-    host, colon, rest = endpoint.rpartition(":")
-    if colon and ":" not in host:
-        return host, int(rest)
-    return endpoint, port

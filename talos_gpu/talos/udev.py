@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+RULES_FILES = ("/usr/lib/udev/rules.d/99-talos.rules", "/usr/etc/udev/rules.d/99-talos.rules")
+"""Where Talos writes the config's rules at boot: now, and in older releases (machinery constants, UdevRulesPath)."""
 _CLAUSE = re.compile(
     r"""\s*(?P<key>[A-Za-z_]+(?:\{[^}]*\})?)\s*(?P<op>==|!=|\+=|-=|:=|=)\s*(?P<value>[ei]?"(?:[^"\\]|\\.)*")\s*(?:,|$|(?=[A-Z]))""",
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Coroutine
 from typing import Any, Self, TypeVar
@@ -12,6 +11,7 @@ from talos_gpu.cdi import Strategy
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.credentials import TalosConfig
+from talos_gpu.talos.endpoint import forwarded_to
 from talos_gpu.talos.facts import read_facts
 from talos_gpu.talos.releases import strategy_for
 from talos_gpu.verify import spec
@@ -20,7 +20,6 @@ from talos_gpu.verify.run import Host
 from talos_gpu.verify.subject import Subject
 
 T = TypeVar("T")
-_PORT = re.compile(r":\d+$")
 _PRETENDED = "(pretended"
 _DRIVER_FILE = "/proc/driver/nvidia/version"
 
@@ -82,8 +81,7 @@ async def _pretended(client: MachineClient) -> bool:
 
 def _machine(subject: Subject, talosconfig: str) -> MachineClient:
     endpoint, address = subject.endpoint, subject.address
-    forwarded = address if _PORT.sub("", endpoint).strip("[]") != address else None
-    return MachineClient(TalosConfig.load(talosconfig or None), endpoint, forwarded)
+    return MachineClient(TalosConfig.load(talosconfig or None), endpoint, forwarded_to(endpoint, address))
 
 
 def _since(started: float) -> float:

@@ -50,6 +50,17 @@ def test_our_stack_file_names_the_schema_for_the_yaml_language_server() -> None:
     assert (ROOT / first.partition("=")[2]).is_file()
 
 
+def test_the_documented_rollout_file_names_its_schema_and_fits_it() -> None:
+    page = (ROOT / "docs/rollout.md").read_text()
+    text = page.partition("```yaml\n")[2].partition("```")[0]
+    first = text.splitlines()[0]
+    assert first == "# yaml-language-server: $schema=schemas/rollout.json"
+    schema = json.loads((ROOT / first.partition("=")[2]).read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    assert [error.message for error in validator.iter_errors(yaml.safe_load(text))] == []
+    assert list(validator.iter_errors({"fleet": "home"}))
+
+
 def changed(key: str, value: Any) -> dict[str, Any]:
     """The stack file with one value, `node.gpu.driver`, changed; None takes it out."""
     document = copy.deepcopy(STACK)

@@ -12,10 +12,12 @@ from typing import Any
 
 from talos_gpu.cdi import Strategy, facts, patch
 from talos_gpu.doctor.bundle import Bundle, host, listing
+from talos_gpu.talos.machine_config import UDEV_RULES
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "cdi"
 P2000 = (FIXTURES / "p2000-535" / "toolkit-1.17.8.yaml").read_text()
 INSTALLED, SOURCE = "/var/run/cdi/nvidia.yaml", "/var/cdi/nvidia.yaml"
+UDEV = "/usr/lib/udev/rules.d/99-talos.rules"
 PART = "/etc/cri/conf.d/20-customization.part"
 PART_TEXT = """[plugins."io.containerd.cri.v1.runtime"]
   cdi_spec_dirs = ["/etc/cdi", "/var/run/cdi"]
@@ -283,4 +285,5 @@ def healthy() -> Bundle:
     box.file(SOURCE, P2000)
     box.file(INSTALLED, installed)
     box.file(PART, PART_TEXT)
+    box.file(UDEV, "".join(f"{rule}\n" for rule in UDEV_RULES))
     return box.bundle()

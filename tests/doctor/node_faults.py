@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from talos_gpu.doctor.bundle import listing
-from tests.doctor.bundles import Box
+from talos_gpu.doctor.bundle import host, listing
+from tests.doctor.bundles import UDEV, Box
 from tests.doctor.fault import (
     create_fails,
     fault,
@@ -113,9 +113,21 @@ def _no_nodes(box: Box) -> None:
     box.not_ready(box.worker)
 
 
-@fault("a udev rule takes the device node's permissions away", "device-permissions")
+@fault("a device node that only root may open", "device-permissions")
 def _mode(box: Box) -> None:
     box.texts[listing("/dev")] = box.texts[listing("/dev")].replace("0666 nvidiactl", "0660 nvidiactl")
+
+
+@fault("a udev rule takes the device node's permissions away", "udev-rule-takes-access")
+def _udev(box: Box) -> None:
+    _mode(box)
+    box.texts[host(UDEV)] += 'KERNEL=="nvidiactl|nvidia[0-9]*", GROUP="44", MODE="0660"\n'
+
+
+@fault("the seed's udev rules, for names that no device node has", "udev-rule-matches-nothing")
+def _inert(box: Box) -> None:
+    names = ("nvidia", "nvidia_uvm", "nvidia-uvm-tools", "nvidia-modeset", "nvidiactl")
+    box.texts[host(UDEV)] += "".join(f'KERNEL=="{name}", MODE="0666"\n' for name in names)
 
 
 @fault("toolkit older than 1.17.8", "toolkit-cve")

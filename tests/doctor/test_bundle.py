@@ -121,7 +121,7 @@ def test_the_tree_as_a_person_reads_it() -> None:
 
     text = render.as_text(diagnose(broken(spec_gone)))
     assert text.startswith(
-        "talos05: 1 finding, 64 checks\n\nerror: spec-missing\n"
+        "talos05: 1 finding, 66 checks\n\nerror: spec-missing\n"
         "  evidence  no file in /etc/cdi, /var/run/cdi provides nvidia.com/gpu (no spec at all)\n"
     )
     assert "\n  explains pod-fails: pod media/tdarr-0: " in text

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from talos_gpu.cdi import Strategy, facts, patch
+from talos_gpu.doctor.bundle import Bundle
 from talos_gpu.doctor.checks import CHECKS
 from talos_gpu.doctor.diagnose import diagnose
 from talos_gpu.doctor.local import gather_local, local_checks
@@ -43,3 +44,12 @@ def test_behind_the_wrapper_an_unpatched_spec_is_the_root_and_a_patched_one_is_n
     spec = root / "var/run/cdi/nvidia.yaml"
     spec.write_text(patch(spec.read_text(), Strategy.REAL).text)
     assert roots(root) == set()
+
+
+@pytest.mark.parametrize(("release", "wanted"), [("v1.7.0", {"cdi-disabled"}), ("v1.12.0", set())])
+def test_without_a_configuration_containerd_s_defaults_are_in_force(root: Path, release: str, wanted: set[str]) -> None:
+    """containerd 1.7, as the Talos release has it, does no CDI unless it is told to; 2.x does."""
+    found = gather_local(root)
+    bundle = Bundle({**found.texts, "talos/version.txt": f"{release}\n"}, found.unread)
+    seen = {one.check for one in diagnose(bundle, local_checks(CHECKS)).roots}
+    assert seen & {"cdi-disabled"} == wanted

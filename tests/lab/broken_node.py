@@ -25,6 +25,7 @@ from tests.lab.test_rotation import talosconfig_valid
 SOURCE, INSTALLED = "/var/cdi/nvidia.yaml", "/run/cdi/nvidia.yaml"
 PARTS = "/etc/cri/conf.d"
 PART, MERGED = f"{PARTS}/20-customization.part", f"{PARTS}/cri.toml"
+UDEV = "/usr/lib/udev/rules.d/99-talos.rules"
 
 
 @contextmanager
@@ -56,6 +57,13 @@ def edited(job: MainJob, path: str, old: str, new: str) -> Iterator[None]:
     text = job.inside(path).read_text()
     assert old in text, f"{path} has no {old!r}:\n{text}"
     with holds(job, path, text.replace(old, new)):
+        yield
+
+
+@contextmanager
+def appended(job: MainJob, path: str, text: str) -> Iterator[None]:
+    """A file of the node with more at its end."""
+    with holds(job, path, job.inside(path).read_text() + text):
         yield
 
 

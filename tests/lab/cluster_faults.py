@@ -12,14 +12,16 @@ from lab import kubectl
 from tests.lab import broken_node as node
 from tests.lab.broken_node import INSTALLED
 from tests.lab.conftest import MainJob, wait_for
-from tests.lab.live_fault import fault, made
+from tests.lab.live_fault import Faults
 from tests.lab.pod_faults import IMAGE, SLEEP, VISIBLE
 from tests.lab.pods import without_installer
+
+FAULTS = Faults()
 
 # the cluster
 
 
-@fault("the node has not the GPU's label", "label-missing")
+@FAULTS.fault("the node has not the GPU's label", "label-missing")
 @contextmanager
 def _label(job: MainJob) -> Iterator[None]:
     """Away from the machine config too, or Talos would put it back."""
@@ -50,7 +52,7 @@ def _machine_config(job: MainJob, change: Callable[[dict[str, Any]], object]) ->
         node.apply_config(job, before)
 
 
-@fault("a taint that nothing tolerates", "taint-untolerated")
+@FAULTS.fault("a taint that nothing tolerates", "taint-untolerated")
 @contextmanager
 def _taint(job: MainJob) -> Iterator[None]:
     kubectl.kubectl(job.lab, "taint", "node", job.node.name, "dedicated=x:NoSchedule")
@@ -60,10 +62,10 @@ def _taint(job: MainJob) -> Iterator[None]:
         kubectl.kubectl(job.lab, "taint", "node", job.node.name, "dedicated-")
 
 
-made("the installer selects another node", "installer-unscheduled", without_installer)
+FAULTS.made("the installer selects another node", "installer-unscheduled", without_installer)
 
 
-@fault("the installer was deleted", "installer-missing")
+@FAULTS.fault("the installer was deleted", "installer-missing")
 @contextmanager
 def _no_installer(job: MainJob) -> Iterator[None]:
     with node.deleted(job, "daemonset", "-n", "kube-system", f"nvidia-cdi-init-{job.node.name}"):
@@ -71,7 +73,7 @@ def _no_installer(job: MainJob) -> Iterator[None]:
     wait_for("the installer's pods have their owner again", job.installer_ready)
 
 
-@fault("the installer cannot write: a folder lies where the spec belongs", "installer-failing")
+@FAULTS.fault("the installer cannot write: a folder lies where the spec belongs", "installer-failing")
 @contextmanager
 def _installer(job: MainJob) -> Iterator[None]:
     target = job.inside(INSTALLED)
@@ -86,7 +88,7 @@ def _installer(job: MainJob) -> Iterator[None]:
         wait_for("the installer is ready", job.installer_ready)
 
 
-@fault("a generator that wants a shell on the host", "generator-failed")
+@FAULTS.fault("a generator that wants a shell on the host", "generator-failed")
 @contextmanager
 def _generator(job: MainJob) -> Iterator[None]:
     labels = {"app": "nvidia-cdi-generator", "talos-nvidia-cdi/node": job.node.name}
@@ -122,12 +124,12 @@ def _generator(job: MainJob) -> Iterator[None]:
         yield
 
 
-made(
+FAULTS.made(
     "the RuntimeClass was deleted", "runtimeclass-missing", lambda job: node.deleted(job, "runtimeclass", "nvidia-cdi")
 )
 
 
-@fault("a RuntimeClass with a handler that containerd lacks", "runtimeclass-handler")
+@FAULTS.fault("a RuntimeClass with a handler that containerd lacks", "runtimeclass-handler")
 @contextmanager
 def _handler(job: MainJob) -> Iterator[None]:
     other = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "nvidia-cdi"}}
@@ -135,7 +137,7 @@ def _handler(job: MainJob) -> Iterator[None]:
         yield
 
 
-@fault("PodSecurity refuses a GPU pod", "podsecurity-refuses")
+@FAULTS.fault("PodSecurity refuses a GPU pod", "podsecurity-refuses")
 @contextmanager
 def _security(job: MainJob) -> Iterator[None]:
     labels = {"app": "refused"}
@@ -161,7 +163,7 @@ def _security(job: MainJob) -> Iterator[None]:
         yield
 
 
-@fault("the seed's generator pod, DaemonSet and .keep file", "seed-objects")
+@FAULTS.fault("the seed's generator pod, DaemonSet and .keep file", "seed-objects")
 @contextmanager
 def _seed(job: MainJob) -> Iterator[None]:
     labels = {"app": "nvidia-cdi-init-by-hand"}
@@ -185,7 +187,7 @@ def _seed(job: MainJob) -> Iterator[None]:
         yield
 
 
-@fault("the device plugin waits for a label", "device-plugin-unready")
+@FAULTS.fault("the device plugin waits for a label", "device-plugin-unready")
 @contextmanager
 def _plugin(job: MainJob) -> Iterator[None]:
     labels = {"name": "nvidia-device-plugin-ds"}

@@ -25,20 +25,19 @@ class LiveFault:
     roots: frozenset[str]
 
 
-FAULTS: list[LiveFault] = []
+class Faults(list[LiveFault]):
+    """The faults of one kind, in the order in which they are told."""
 
+    def fault(self, name: str, *roots: str) -> Callable[[Make], Make]:
+        def register(make: Make) -> Make:
+            self.append(LiveFault(name, make, frozenset(roots)))
+            return make
 
-def fault(name: str, *roots: str) -> Callable[[Make], Make]:
-    def register(make: Make) -> Make:
-        FAULTS.append(LiveFault(name, make, frozenset(roots)))
-        return make
+        return register
 
-    return register
-
-
-def made(name: str, root: str, make: Callable[[MainJob], AbstractContextManager[None]]) -> None:
-    """A fault that is one context of broken_node's."""
-    FAULTS.append(LiveFault(name, make, frozenset((root,))))
+    def made(self, name: str, root: str, make: Callable[[MainJob], AbstractContextManager[None]]) -> None:
+        """A fault that is one context of broken_node's."""
+        self.append(LiveFault(name, make, frozenset((root,))))
 
 
 @contextmanager

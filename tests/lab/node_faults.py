@@ -9,60 +9,63 @@ from pathlib import Path
 import yaml
 
 from tests.lab import broken_node as node
-from tests.lab.broken_node import INSTALLED, MERGED, PART, SOURCE
+from tests.lab.broken_node import INSTALLED, MERGED, PART, SOURCE, UDEV
 from tests.lab.conftest import MainJob
-from tests.lab.live_fault import fault, made
+from tests.lab.live_fault import Faults
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "cdi"
 RUNTIME_SECTION = '[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.nvidia-cdi]'
 
+FAULTS = Faults()
+
 # specs
 
-made("the generated spec was deleted", "spec-source-missing", lambda job: node.holds(job, SOURCE, None))
-made("the installed spec was deleted", "spec-missing", lambda job: node.installed(job, lambda _: None))
-made(
+FAULTS.made("the generated spec was deleted", "spec-source-missing", lambda job: node.holds(job, SOURCE, None))
+FAULTS.made("the installed spec was deleted", "spec-missing", lambda job: node.installed(job, lambda _: None))
+FAULTS.made(
     "an unknown field in the installed spec",
     "spec-invalid",
     lambda job: node.installed(job, lambda text: "foo: bar\n" + text),
 )
-made(
+FAULTS.made(
     "an installed spec cut off in the middle",
     "spec-invalid",
     lambda job: node.installed(job, lambda text: text[: len(text) // 2] + '\n  "'),
 )
-made(
+FAULTS.made(
     "the same devices in a second file of the folder",
     "spec-conflict",
     lambda job: node.holds(job, "/run/cdi/other.yaml", job.inside(INSTALLED).read_text()),
 )
-made(
+FAULTS.made(
     "hooks run by the wrapper: the spec installed without the patch",
     "spec-unpatched",
     lambda job: node.installed(job, lambda _: job.inside(SOURCE).read_text()),
 )
-made(
+
+FAULTS.made(
     "a second run of the seed's sed: .real.real",
     "hook-missing",
     lambda job: node.installed(job, lambda text: text.replace("hook.real", "hook.real.real")),
 )
-made(
+FAULTS.made(
     "a spec of another driver version",
     "spec-stale",
     lambda job: node.installed(job, lambda text: text.replace("535.247.01", "535.230.02")),
 )
-made(
+FAULTS.made(
     "a spec that mounts a library which the node does not have",
     "spec-paths-missing",
     lambda job: node.installed(job, lambda text: text.replace("libnvidia-encode.so", "libnvidia-encoder.so")),
 )
-made(
+FAULTS.made(
     "the installed spec was edited",
     "spec-edited",
     lambda job: node.installed(job, lambda text: text + "# by hand\n"),
 )
 
 
-@fault("a spec made by toolkit 1.18 for hooks of 1.17.8", "spec-newer-than-hook")
+@FAULTS.fault("a spec made by toolkit 1.18 for hooks of 1.17.8", "spec-newer-than-hook")
 @contextmanager
 def _newer(job: MainJob) -> Iterator[None]:
     theirs = yaml.safe_load((FIXTURES / "p2000-535" / "toolkit-1.18.2.yaml").read_text())
@@ -78,7 +81,7 @@ def _newer(job: MainJob) -> Iterator[None]:
         yield
 
 
-@fault("a spec of toolkit 1.19 with nvidia-uvm's major of another boot", "uvm-major-moved")
+@FAULTS.fault("a spec of toolkit 1.19 with nvidia-uvm's major of another boot", "uvm-major-moved")
 @contextmanager
 def _major(job: MainJob) -> Iterator[None]:
     def change(text: str) -> str:
@@ -92,7 +95,7 @@ def _major(job: MainJob) -> Iterator[None]:
         yield
 
 
-@fault("a spec under a name that is not read", "spec-name-ignored")
+@FAULTS.fault("a spec under a name that is not read", "spec-name-ignored")
 @contextmanager
 def _yml(job: MainJob) -> Iterator[None]:
     text = job.inside(INSTALLED).read_text()
@@ -103,28 +106,28 @@ def _yml(job: MainJob) -> Iterator[None]:
 # containerd
 
 DIRS = '["/etc/cdi", "/var/run/cdi"]'
-made(
+FAULTS.made(
     "the seed's order of folders",
     "spec-dirs-order",
     lambda job: node.part_says(job, DIRS, '["/etc/cdi", "/var/run/cdi", "/var/cdi"]'),
 )
-made(
+FAULTS.made(
     "the installed spec's folder is not read",
     "spec-folder-unread",
     lambda job: node.part_says(job, DIRS, '["/etc/cdi"]'),
 )
-made(
+FAULTS.made(
     "CDI switched off in containerd",
     "cdi-disabled",
     lambda job: node.part_says(job, "cdi_spec_dirs", "enable_cdi = false\ncdi_spec_dirs"),
 )
-made(
+FAULTS.made(
     "a runtime whose binary is not there",
     "runtime-binary-missing",
     lambda job: node.part_says(job, 'runtime.cdi"', 'runtime.cdi.real.real"'),
 )
-made("a part that is no TOML", "part-invalid", lambda job: node.edited(job, PART, "]\n", "\n"))
-made(
+FAULTS.made("a part that is no TOML", "part-invalid", lambda job: node.edited(job, PART, "]\n", "\n"))
+FAULTS.made(
     "a second part with the same runtime",
     "part-duplicated",
     lambda job: node.holds(
@@ -141,17 +144,19 @@ def _without_runtime(job: MainJob) -> str:
     )
 
 
-made("a part that waits for the boot", "part-not-merged", lambda job: node.holds(job, MERGED, _without_runtime(job)))
+FAULTS.made(
+    "a part that waits for the boot", "part-not-merged", lambda job: node.holds(job, MERGED, _without_runtime(job))
+)
 
 
-@fault("no containerd part", "part-missing")
+@FAULTS.fault("no containerd part", "part-missing")
 @contextmanager
 def _no_part(job: MainJob) -> Iterator[None]:
     with node.holds(job, MERGED, _without_runtime(job)), node.holds(job, PART, None):
         yield
 
 
-@fault("the section of containerd 1.7 on 2.x", "part-wrong-section")
+@FAULTS.fault("the section of containerd 1.7 on 2.x", "part-wrong-section")
 @contextmanager
 def _section(job: MainJob) -> Iterator[None]:
     right, wrong = "io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri"
@@ -161,7 +166,7 @@ def _section(job: MainJob) -> Iterator[None]:
         yield
 
 
-@fault("an unpatched spec in a folder of higher priority", "spec-shadowed")
+@FAULTS.fault("an unpatched spec in a folder of higher priority", "spec-shadowed")
 @contextmanager
 def _shadowed(job: MainJob) -> Iterator[None]:
     text = job.inside(SOURCE).read_text()
@@ -170,7 +175,7 @@ def _shadowed(job: MainJob) -> Iterator[None]:
         yield
 
 
-@fault("the seed's default runtime in the part", "default-runtime")
+@FAULTS.fault("the seed's default runtime in the part", "default-runtime")
 @contextmanager
 def _default(job: MainJob) -> Iterator[None]:
     section = '[plugins."io.containerd.cri.v1.runtime".containerd]\n'
@@ -182,12 +187,11 @@ def _default(job: MainJob) -> Iterator[None]:
 
 # the node
 
-made("a device node is not there", "device-node-missing", lambda job: node.device(job, "nvidia0"))
+FAULTS.made("a device node is not there", "device-node-missing", lambda job: node.device(job, "nvidia0"))
 
 
-@fault("a udev rule takes a device node's permissions away", "device-permissions")
 @contextmanager
-def _mode(job: MainJob) -> Iterator[None]:
+def _only_root(job: MainJob) -> Iterator[None]:
     path = job.inside("/dev/nvidiactl")
     path.chmod(0o660)
     try:
@@ -196,7 +200,23 @@ def _mode(job: MainJob) -> Iterator[None]:
         path.chmod(0o666)
 
 
-made(
+FAULTS.made("a device node that only root may open", "device-permissions", _only_root)
+
+
+@FAULTS.fault("a udev rule takes a device node's permissions away", "udev-rule-takes-access")
+@contextmanager
+def _udev(job: MainJob) -> Iterator[None]:
+    """The rule where Talos writes it at boot; what udev makes of it is done by hand, for the lab runs none."""
+    with node.appended(job, UDEV, 'KERNEL=="nvidiactl", GROUP="44", MODE="0660"\n'), _only_root(job):
+        yield
+
+
+FAULTS.made(
+    "the seed's udev rules, for names that no device node has",
+    "udev-rule-matches-nothing",
+    lambda job: node.appended(job, UDEV, 'KERNEL=="nvidia", MODE="0666"\nKERNEL=="nvidia_uvm", MODE="0666"\n'),
+)
+FAULTS.made(
     "a driver of another version than the toolkit's libraries is loaded",
     "driver-apart",
     lambda job: node.edited(job, "/proc/driver/nvidia/version", "535.247.01", "535.288.01"),

@@ -13,7 +13,7 @@ from lab import kubectl
 from lab.proof import encode_command
 from tests.lab import broken_node as node
 from tests.lab.conftest import MainJob, wait_for
-from tests.lab.live_fault import fault, made
+from tests.lab.live_fault import Faults
 
 VISIBLE = {"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}
 IMAGE = "lab.local/tdarr-node:1"
@@ -36,26 +36,29 @@ def gpu_pod(
     return node.pod(job, name, described, until, **spec)
 
 
+FAULTS = Faults()
+
 # pods
 
-made(
+FAULTS.made(
     "a GPU pod without runtimeClassName",
     "pod-without-runtime",
     lambda job: gpu_pod(job, "plain", node.running, runtime=None),
 )
-made(
+
+FAULTS.made(
     "an image that is not there",
     "image-unpullable",
     lambda job: gpu_pod(
         job, "absent", node.waits("ErrImageNeverPull"), image="lab.local/absent:1", imagePullPolicy="Never"
     ),
 )
-made(
+FAULTS.made(
     "ffmpeg 7 on driver 535",
     "ffmpeg-too-new",
     lambda job: gpu_pod(job, "seven", node.running, env={"ffmpegVersion": "7"}),
 )
-made(
+FAULTS.made(
     "a pod that fails with words that nobody knows",
     "pod-fails",
     lambda job: gpu_pod(
@@ -65,7 +68,7 @@ made(
         command=["/flux-capacitor"],
     ),
 )
-made(
+FAULTS.made(
     "a pod that runs and is never ready",
     "worker-not-ready",
     lambda job: gpu_pod(
@@ -74,7 +77,7 @@ made(
 )
 
 
-@fault("no encode session for want of memory, in the real ffmpeg's words", "work-fails")
+@FAULTS.fault("no encode session for want of memory, in the real ffmpeg's words", "work-fails")
 @contextmanager
 def _work(job: MainJob) -> Iterator[None]:
     encode = " ".join(f"'{word}'" for word in encode_command("hevc_nvenc"))
@@ -89,7 +92,7 @@ def _work(job: MainJob) -> Iterator[None]:
         yield
 
 
-@fault("legacy injection under Talos's hardening", "legacy-blinded")
+@FAULTS.fault("legacy injection under Talos's hardening", "legacy-blinded")
 @contextmanager
 def _legacy(job: MainJob) -> Iterator[None]:
     """The lab has no nvidia-container-cli: the pod fails before the kernel is asked (tests/doctor/test_bpf.py asks)."""
@@ -100,7 +103,7 @@ def _legacy(job: MainJob) -> Iterator[None]:
         yield
 
 
-@fault("a worker of another day: made with an older spec", "pod-older-than-spec")
+@FAULTS.fault("a worker of another day: made with an older spec", "pod-older-than-spec")
 @contextmanager
 def _older(job: MainJob) -> Iterator[None]:
     pods = kubectl.get(job.lab, "pods", "-n", "media", "-l", "app=tdarr-node-gpu")["items"]
@@ -115,7 +118,7 @@ def _older(job: MainJob) -> Iterator[None]:
         kubectl.kubectl(job.lab, *annotate, f"{key}={digest}")
 
 
-@fault("the server mounts its films where the worker has nothing", "tdarr-paths-differ")
+@FAULTS.fault("the server mounts its films where the worker has nothing", "tdarr-paths-differ")
 @contextmanager
 def _media(job: MainJob) -> Iterator[None]:
     mounts = [{"name": "films", "mountPath": path} for path in ("/app/server", "/media", "/films")]
@@ -124,7 +127,7 @@ def _media(job: MainJob) -> Iterator[None]:
         yield
 
 
-@fault("the worker was scaled to zero", "worker-missing")
+@FAULTS.fault("the worker was scaled to zero", "worker-missing")
 @contextmanager
 def _no_worker(job: MainJob) -> Iterator[None]:
     scale = ("scale", "-n", "media", f"deploy/tdarr-node-gpu-{job.node.name}")
@@ -165,10 +168,10 @@ FAULTY_STACKS: Mapping[tuple[str, str], Callable[[dict[str, Any]], object]] = {
     ),
 }
 for (_name, _root), _change in FAULTY_STACKS.items():
-    fault(_name, _root)(partial(changed_stack, change=_change))
+    FAULTS.fault(_name, _root)(partial(changed_stack, change=_change))
 
 
-@fault("a talosconfig that ends in ten days", "certificate-expiring")
+@FAULTS.fault("a talosconfig that ends in ten days", "certificate-expiring")
 @contextmanager
 def _certificate(job: MainJob) -> Iterator[Mapping[str, Any]]:
     path = str(node.talosconfig_for(job, days=10))
@@ -176,7 +179,7 @@ def _certificate(job: MainJob) -> Iterator[Mapping[str, Any]]:
         yield asked
 
 
-@fault("a patched node about to be upgraded to 1.13", "upgrade-breaks-spec")
+@FAULTS.fault("a patched node about to be upgraded to 1.13", "upgrade-breaks-spec")
 @contextmanager
 def _upgrade(job: MainJob) -> Iterator[Mapping[str, Any]]:
     yield {"upgrade_to": "v1.13.0"}

@@ -12,13 +12,15 @@ import pytest
 
 from lab.paths import PROJECT
 from talos_gpu.preview.markdown import MARKER
+from talos_gpu.settings.stack_file import stack_settings
 from tests.lab.conftest import MainJob
+from tests.policy.conftest import pack as pack  # noqa: PLC0414 - a fixture
 
 pytestmark = pytest.mark.lab
 
 
-def preview(job: MainJob, *words: str) -> str:
-    command = [sys.executable, "-m", "talos_gpu", "preview", job.stack.name, "--no-policy", *words]
+def preview(job: MainJob, *words: str, policy: str = "--no-policy") -> str:
+    command = [sys.executable, "-m", "talos_gpu", "preview", job.stack.name, policy, *words]
     where = ["--stack-files", str(job.stack.config.parent)]
     done = subprocess.run(
         [*command, *where],
@@ -85,3 +87,34 @@ def test_drift_is_told_apart_from_the_change(job: MainJob) -> None:
     assert "lab-1-cdi-spec: ~ driver version: 535.247.01 -&gt; 535.261.03 in" in drift.replace("->", "-&gt;")
     assert "**Reboot: no**." in said
     assert job.quiet()
+
+
+def test_our_own_program_breaks_no_policy_when_its_values_are_known(job: MainJob, pack: Path) -> None:
+    """The worker's image by its tag, which is a known one without a digest, is told: so the pack was run."""
+    with job.configured(tdarr={"image": "lab.local/tdarr-node:1"}):
+        [stack] = json.loads(preview(job, "--json", policy=f"--policy-pack={pack}"))["stacks"]
+    assert [change["type"].rpartition(":")[2] for change in stack["changes"]] == ["Deployment"]
+    assert {(found["policy"], found["level"]) for found in stack["policy"]} == {("images-to-pin", "advisory")}
+
+
+def test_a_new_stack_is_read_from_the_node_by_a_reader(job: MainJob, tmp_path: Path) -> None:
+    node = job.node
+    reader = str(job.lab.paths.talos / "talosconfig-reader")
+    known = ["--node", node.name, "--memory-mib", "5120", "--base", "base.yaml", "--no-ask"]
+    where = [
+        "--address",
+        node.network.address,
+        "--endpoint",
+        node.endpoint,
+        "--talosconfig",
+        reader,
+        "--project",
+        str(tmp_path),
+    ]
+    command = [sys.executable, "-m", "talos_gpu", "stack", "new", "fresh", *where, *known]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "nvidia-container-toolkit-lts" in done.stderr
+    made, ours = stack_settings(tmp_path / "Pulumi.fresh.yaml").node, stack_settings(job.stack.config).node
+    assert made.talos == ours.talos
+    assert (made.gpu.model, made.gpu.driver) == (ours.gpu.model, ours.gpu.driver)

@@ -40,11 +40,34 @@ def runtime_class(**more: Any) -> Resource:
     return "kubernetes:node.k8s.io/v1:RuntimeClass", {**document, "handler": "nvidia-cdi"}
 
 
-def config_map(value: str) -> Resource:
+def config_map(value: Any) -> Resource:
     document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "media"}}
     return "kubernetes:core/v1:ConfigMap", {**document, "data": {"x": value}}
 
 
+def marked(value: Any) -> dict[str, Any]:
+    """A value that the program marks secret."""
+    return {"marked": value}
+
+
+def secret(data: Any) -> Resource:
+    document = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x", "namespace": "media"}}
+    return "kubernetes:core/v1:Secret", {**document, "data": data}
+
+
+def applied(config: Any, client: Any) -> Resource:
+    inputs = {"node": "192.0.2.5", "clientConfigurationWo": client, "machineConfigurationInput": config}
+    return "talos:machine/configurationApply:ConfigurationApply", inputs
+
+
+def env(name: str, value: Any) -> Resource:
+    return workload("Deployment", "e", pod(container={"env": [{"name": name, "value": value}]}))
+
+
+KEY = "-----BEGIN EC PRIVATE KEY-----\nx\n-----END EC PRIVATE KEY-----\n"
+CLIENT = dict.fromkeys(("caCertificate", "clientCertificate", "clientKey"), "bm9uZQ==")
+CONFIG = "version: v1alpha1\nmachine:\n  token: canary\n"
+DEFAULT = "default_runtime_name = 'nvidia-cdi'"
 LIMITED = {"resources": {"limits": {"memory": "64Mi"}}}
 ENDS = {"activeDeadlineSeconds": 60, "backoffLimit": 0}
 PRIVILEGED = {"securityContext": {"privileged": True}}
@@ -66,12 +89,23 @@ BROKEN: dict[str, dict[str, Resource]] = {
     },
     "images-by-digest": {"loose": workload("Deployment", "l", pod(container={"image": "lab.local/other:1"}))},
     "images-to-pin": {"known": workload("Deployment", "k", pod(container={"image": "lab.local/node-tools:1"}))},
-    "no-gpu-by-default": {"gpu": workload("Deployment", "g", pod(container=GPU))},
+    "no-gpu-by-default": {
+        "gpu": workload("Deployment", "g", pod(container=GPU)),
+        "part": applied(marked(f"{CONFIG}  files:\n  - content: |\n      {DEFAULT}\n"), marked(CLIENT)),
+        "quoted-part": applied(marked(f'{CONFIG}  files:\n  - content: "[x]\\n  {DEFAULT}\\n"\n'), marked(CLIENT)),
+    },
     "hook-paths": {"spec": payload(WRAPPED)},
     "runtime-class-on-gpu-nodes": {"class": runtime_class()},
     "job-limits": {"endless": workload("Job", "e", pod())},
     "no-host-path-type": {"typed": workload("Deployment", "t", pod(**volume(type="Directory")))},
-    "secrets-marked": {"key": config_map("-----BEGIN EC PRIVATE KEY-----\nx\n-----END EC PRIVATE KEY-----\n")},
+    "secrets-marked": {
+        "key": config_map(KEY),
+        "marked-key": config_map(marked(KEY)),
+        "config": applied(CONFIG, marked(CLIENT)),
+        "client": applied(marked(CONFIG), CLIENT),
+        "secret": secret({"a": marked("eA=="), "b": "eA=="}),
+        "env": env("TDARR_API_KEY", "canary"),
+    },
     "destroy-protection": {"unprotected": config_map("1")},
 }
 PASSING: dict[str, Resource] = {
@@ -82,6 +116,11 @@ PASSING: dict[str, Resource] = {
     "worker": workload("Deployment", "w", pod(container=GPU, runtimeClassName="nvidia-cdi")),
     "spec": payload(REAL),
     "class": runtime_class(**SELECTOR),
+    "config": applied(marked(CONFIG), marked(CLIENT)),
+    "secret": secret(marked({"a": "eA=="})),
+    "secret-by-value": secret({"a": marked("eA==")}),
+    "env": env("TDARR_API_KEY", marked("canary")),
+    "no-secret": env("TOKENIZER", "canary"),
     "certificate": config_map("-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"),
     "allowed": workload("Deployment", "allowed", pod(**volume())),
 }
@@ -103,8 +142,17 @@ class MachineState(Resource, module="talos", name="MachineState"):
     pass
 
 
+def made(value):
+    if isinstance(value, dict):
+        if list(value) == ["marked"]:
+            return pulumi.Output.secret(value["marked"])
+        return {{key: made(inner) for key, inner in value.items()}}
+    return [made(inner) for inner in value] if isinstance(value, list) else value
+
+
 state = MachineState(Provider(), "state", {{"release": {release!r}, "default_runtime": {default_runtime}}})
 for name, (kind, props) in {copy.deepcopy(resources)!r}.items():
-    options = pulumi.ResourceOptions(version="4.34.2", protect={protect}, depends_on=[state])
-    pulumi.CustomResource(kind, name, props, options)
+    version = "0.8.1" if kind.startswith("talos:") else "4.34.2"
+    options = pulumi.ResourceOptions(version=version, protect={protect}, depends_on=[state])
+    pulumi.CustomResource(kind, name, made(props), options)
 """

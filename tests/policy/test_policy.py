@@ -55,6 +55,7 @@ def test_what_breaks_a_policy_is_found_and_what_does_not_is_not(project: Project
         ("privileged-by-name", "no-host-path-type.typed"),
         ("destroy-protection", "hook-paths.spec"),
         ("destroy-protection", "secrets-marked.key"),
+        ("destroy-protection", "secrets-marked.marked-key"),
     }
     assert found(project, pack, PASSING, release="v1.11.1", protect=True) == set()
 
@@ -67,9 +68,11 @@ def test_release_and_consent_decide(project: Project, pack: Path) -> None:
 
 
 def test_an_update_is_refused_before_the_object_is_made(project: Project, pack: Path) -> None:
+    """With the pack configured for every operation, as a rollout's updates have it too: they inherit the variable."""
     broken = {"spec": BROKEN["hook-paths"]["spec"]}
     project.write(program(broken, release="v1.11.1", default_runtime=False, protect=False))
-    done = project.up("--policy-pack", str(pack), "--non-interactive")
+    project.variables["PULUMI_OPTION_POLICY_PACK"] = str(pack)
+    done = project.up("--non-interactive")
     assert done.status != 0
     assert "which the wrapper of Talos v1.11.1 refuses" in done.out
     made = {resource["type"].rpartition(":")[2] for resource in project.resources()}

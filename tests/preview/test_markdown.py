@@ -22,7 +22,8 @@ An approval binds to it: `talos-gpu rollout approve 0123456789ab` takes no other
 
 | stack | create | update | replace | delete | reboot | GPU workloads restarted | CDI spec | policy |
 |---|---|---|---|---|---|---|---|---|
-| a | 0 | 1 | 0 | 0 | **yes** | media/tdarr-node-gpu-a | 1 changes | 1 |
+| a | 0 | 1 | 0 | 0 | **yes**: machine.files: /etc/x (files are written at boot) | \
+media/tdarr-node-gpu-a | 1 change | 1 |
 | b | 0 | 0 | 0 | 0 | no | - | same | - |
 
 ## a

@@ -63,7 +63,7 @@ def test_the_drift_workflows_commands_run(reviewed: Reviewed) -> None:
     words = ["talos05" if word == "$stack" else word for word in pulumi("drift")]
     assert "talos05" in words
     reviewed.run("pulumi", *words)
-    reviewed.talos_gpu(*talos_gpu("drift"))
+    reviewed.talos_gpu(*talos_gpu("drift", "talos05"))
     said = (reviewed.folder / "drift.md").read_text()
     (reviewed.folder / "drift.md").unlink()
     assert "- **Nodes and cluster, refreshed**: drift." in said

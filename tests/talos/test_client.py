@@ -21,7 +21,6 @@ from talos_gpu.talos.errors import (
 )
 from talos_gpu.talos.messages import ApplyMode
 from talos_gpu.talos.proto import machine_pb2
-from talos_gpu.talos.transport import split_endpoint
 from tests.talos.asking import ask, refusal
 from tests.talos.fake_talos import ADDRESS, Node
 
@@ -227,18 +226,3 @@ def test_a_thousand_calls_leave_no_descriptor_or_task() -> None:
 
 def _descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-@pytest.mark.parametrize(
-    ("endpoint", "where"),
-    [
-        ("10.0.0.2", ("10.0.0.2", 50000)),
-        ("10.0.0.2:6000", ("10.0.0.2", 6000)),
-        ("talos.example.org:6000", ("talos.example.org", 6000)),
-        ("fd00::2", ("fd00::2", 50000)),
-        ("[fd00::2]", ("fd00::2", 50000)),
-        ("[fd00::2]:6000", ("fd00::2", 6000)),
-    ],
-)
-def test_endpoints_may_name_a_port_and_be_of_either_family(endpoint: str, where: tuple[str, int]) -> None:
-    assert split_endpoint(endpoint, 50000) == where

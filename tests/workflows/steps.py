@@ -33,11 +33,19 @@ def lines(name: str) -> Iterator[str]:
             yield from (line.strip() for line in str(step.get("run", "")).splitlines())
 
 
-def talos_gpu(name: str) -> list[str]:
-    """The words after `talos-gpu` of the one line of a workflow that runs it."""
+def script(name: str, job: str, step: str) -> str:
+    """What a step of a workflow runs."""
+    [found] = [each["run"] for each in jobs(name)[job]["steps"] if each.get("name") == step]
+    return str(found)
+
+
+def talos_gpu(name: str, *stacks: str) -> list[str]:
+    """The words after `talos-gpu` of the one line of a workflow that runs it, STACKS set to these."""
     [words] = [shlex.split(line) for line in lines(name) if line.startswith(TALOS_GPU[0])]
     assert tuple(words[:3]) == TALOS_GPU
-    return words[3:]
+    assert words.count("$STACKS") == 1
+    at = words.index("$STACKS")
+    return [*words[3:at], *stacks, *words[at + 1 :]]
 
 
 def pulumi(name: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflows.steps import ROOT, lines
+from tests.workflows.steps import ROOT, lines, script
 
 NOTES = runpy.run_path(str(ROOT / ".github/release_notes.py"))
 CHANGELOG = """\
@@ -35,6 +36,19 @@ def test_the_notes_are_the_versions_section() -> None:
     for version in ("1.2.0", "Unreleased", "1.0"):
         with pytest.raises(LookupError, match="has nothing under"):
             NOTES["section"](CHANGELOG, version)
+
+
+def test_the_step_takes_the_version_from_the_tag(tmp_path: Path) -> None:
+    version = NOTES["wheel_version"]()
+    (tmp_path / ".github").mkdir()
+    shutil.copy(ROOT / ".github/release_notes.py", tmp_path / ".github")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## [{version}] - 2026-01-01\n\n- a\n")
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    step = script("release", "release", "Notes")
+    environment = {"PATH": os.environ["PATH"], "GITHUB_REF_NAME": f"v{version}"}
+    subprocess.run(["bash", "-eo", "pipefail", "-c", step], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "notes.md").read_text() == "- a\n"
 
 
 def test_another_tag_than_the_wheels_version_is_refused() -> None:

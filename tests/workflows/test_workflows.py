@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ from lab.toolchain import go_program
 from tests.policy.conftest import SYNC
 from tests.workflows.steps import FILES, FOLDER, ROOT, jobs, lines, workflow
 
-PINS = {"actions/checkout": ("11bd71901bbe5b1630ceea73d27597364c9af683", "v4.2.2")}
+PINS = {
+    "actions/checkout": ("11bd71901bbe5b1630ceea73d27597364c9af683", "v4.2.2"),
+    "pulumi/actions": ("8e5e406f4007fca908480587cb9893c07090f58d", "v7.0.0"),
+}
 """Every action that is used: its commit, and the release that it is."""
 NAMES = [path.stem for path in FILES]
 _USES = re.compile(r"^\s*-?\s*uses: (\S+)@([0-9a-f]{40}) # (v[\d.]+)$", re.MULTILINE)
@@ -73,6 +77,22 @@ def test_permissions_are_the_least(name: str) -> None:
         assert body["timeout-minutes"] <= 90
 
 
+def test_the_engine_is_installed_in_the_locked_version_by_an_action_that_gets_no_secret() -> None:
+    locked = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]["program"]
+    used = 0
+    for name in NAMES:
+        for job in jobs(name).values():
+            steps = [step for step in job["steps"] if step.get("uses", "").startswith("pulumi/actions@")]
+            used += len(steps)
+            for step in steps:
+                version = step["with"].pop("pulumi-version")
+                assert f"pulumi=={version}" in locked
+                assert step["with"] == {"github-token": ""}
+                assert "env" not in step
+                assert "secrets." not in str(job.get("env"))
+    assert used == 2
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_fork_gets_no_secret(name: str) -> None:
     triggers: Any = workflow(name)[True]  # type: ignore[index]
@@ -88,6 +108,39 @@ def test_a_fork_gets_no_secret(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_value_of_an_event_is_spliced_into_a_command(name: str) -> None:
     assert [line for line in lines(name) if "${{" in line] == []
+
+
+RUN_BY = {
+    "make env": "this file, and `make test` itself",
+    "sudo make test": "this file",
+    "pure": "this file: the words of `make test-pure`",
+    "System packages and the programs that the tests call": "`make test` itself",
+    "The locked environments, the program's and the policy pack's": "test_shell.py",
+    "The locked environment": "test_shell.py",
+    "Base machine configs and talosconfig": "test_shell.py",
+    "Preview": "../preview/test_real_engine.py",
+    "Comment": "test_shell.py",
+    "Refresh, previewed only": "test_shell.py, ../preview/test_real_engine.py",
+    "What moved": "../preview/test_real_engine.py",
+    "One issue": "test_shell.py",
+    "fork": "test_shell.py",
+    "Notes": "test_release.py",
+    "Wheel": "test_release.py",
+    "Checksums": "test_release.py",
+    "Release": "test_shell.py",
+}
+"""Where each step is run as it stands; a step without a name by its command, else by its job."""
+
+
+def test_every_step_is_run_by_a_test() -> None:
+    names = set()
+    for name in NAMES:
+        for job, body in jobs(name).items():
+            for step in body["steps"]:
+                if run := step.get("run"):
+                    unnamed = run if run in RUN_BY else job
+                    names.add(step.get("name", unnamed))
+    assert names == set(RUN_BY)
 
 
 def test_the_steps_are_commands_that_are_run_elsewhere() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from talos_gpu.doctor.checks import access, cluster, containerd, fit, installer, node, runtime, spec, workload
+from talos_gpu.doctor.checks import access, cluster, containerd, fit, installer, node, runtime, spec, udev, workload
 from talos_gpu.doctor.finding import Check
 
 CHECKS: Sequence[Check] = (
     *access.CHECKS,
     *node.CHECKS,
+    *udev.CHECKS,
     *spec.CHECKS,
     *fit.CHECKS,
     *containerd.CHECKS,

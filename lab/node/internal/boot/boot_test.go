@@ -131,3 +131,9 @@ func TestTheRingForgetsTheOldestAndTellsOfTheNext(t *testing.T) {
 		t.Fatalf("%v", lines)
 	}
 }
+
+func TestUdevRulesAreALineEach(t *testing.T) {
+	if text := udevRules([]string{`KERNEL=="a", MODE="0660"`, "KERNEL==\"b\",\nMODE=\"0666\""}); text != "KERNEL==\"a\", MODE=\"0660\"\nKERNEL==\"b\",\\\nMODE=\"0666\"\n" {
+		t.Fatalf("%q", text)
+	}
+}

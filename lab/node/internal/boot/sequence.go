@@ -59,6 +59,7 @@ func (m *Machine) boot() error {
 		{"loadConfig", m.loadConfig},
 		{"forwardService", m.forwardService},
 		{"mountEphemeral", ephemeral},
+		{"writeUdevRules", m.writeUdevRules},
 		{"writeUserFiles", m.writeUserFiles},
 		{"mergeCRIConfig", mergeParts},
 	} {

@@ -35,6 +35,7 @@ func mountRoot(node spec.Node, dir string) error {
 		{"tmpfs", "dev", "mode=755", unix.MS_NOSUID},
 		{"tmpfs", "system", "mode=755", 0},
 		{"tmpfs", "etc/cri/conf.d", "mode=755", 0},
+		{"tmpfs", "usr/lib/udev/rules.d", "mode=755", 0},
 		{"devpts", "dev/pts", "newinstance,ptmxmode=0666,mode=620", 0},
 		{"tmpfs", "dev/shm", "mode=1777", 0},
 		{"mqueue", "dev/mqueue", "", 0},

@@ -1,0 +1,26 @@
+package boot
+
+import (
+	"os"
+	"strings"
+
+	"github.com/siderolabs/talos/pkg/machinery/constants"
+)
+
+// writeUdevRules writes machine.udev.rules where Talos 1.11 does at every boot (v1alpha1_sequencer_tasks.go,
+// WriteUdevRules). No udev reads them here.
+func (m *Machine) writeUdevRules() error {
+	return os.WriteFile(constants.UdevRulesPath, []byte(udevRules(m.Config().Machine().Udev().Rules())), 0o644)
+}
+
+// udevRules is the file's text: a rule a line.
+func udevRules(rules []string) string {
+	var text strings.Builder
+
+	for _, rule := range rules {
+		text.WriteString(strings.ReplaceAll(rule, "\n", "\\\n"))
+		text.WriteByte('\n')
+	}
+
+	return text.String()
+}
