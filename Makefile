@@ -5,10 +5,10 @@ RUN := cd $(ROOT) && $(PYTHON)
 # two workers suit two cores: the lab's tests mostly wait
 TEST_WORKERS ?= 2
 .DEFAULT_GOAL := help
-.PHONY: help env up down test test-pure lint format docs bench fuzz preview gpu-bundle
+.PHONY: help env up down test test-pure lint format docs bench bench-publish fuzz preview gpu-bundle
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' $(ROOT)/Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-13s %s\n", $$1, $$2}' $(ROOT)/Makefile
 
 env: ## the locked Python environment, by uv in the project's own folder
 	@sh $(ROOT)/bootstrap.sh
@@ -45,6 +45,9 @@ preview: env ## what an update would do to every stack, policies included
 
 bench: env ## speed and size against named references, on a lab of its own
 	@$(RUN) -m bench
+
+bench-publish: env ## measure everything and put it into docs/benchmarks.md and its plots
+	@$(RUN) -m bench --publish
 
 fuzz: env ## the long runs: 100,000 CDI specs, 10,000 machine configs, each against the official Go code
 	@cd $(ROOT) && TALOS_GPU_FUZZ=100000 $(PYTHON) -m pytest -q -s tests/cdi/test_differential.py
