@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from talos_gpu.kube.errors import ClusterRefused, NotDrained, PodNotFound, StillEncoding
@@ -57,10 +58,20 @@ async def quiet(
     for image in how.images:
         await pull(cluster, node, image)
     await _cordon(cluster, node)
-    await _wait_idle(cluster, node, worker, how, say)
+    await _wait_idle(node, partial(busy, cluster, node, worker), how, say)
     if how.drain:
         await _drain(cluster, node, how.drain_deadline_s)
     return True
+
+
+async def idle(
+    cluster: Cluster, node: str, worker: str, how: Quieting, say: Callable[[str], None] = lambda _: None
+) -> None:
+    """Return when nothing is encoded in the worker's pods on the node, before the worker alone is restarted.
+
+    The node is not cordoned: its new worker has to come back there. Raises StillEncoding.
+    """
+    await _wait_idle(f"the worker on {node}", partial(busy, cluster, node, worker), how, say)
 
 
 async def free(cluster: Cluster, node: str) -> bool:
@@ -94,17 +105,20 @@ async def _cordon(cluster: Cluster, node: str) -> None:
     await cluster.patch(f"/api/v1/nodes/{node}", document)
 
 
-async def _wait_idle(cluster: Cluster, node: str, worker: str, how: Quieting, say: Callable[[str], None]) -> None:
+async def _wait_idle(
+    what: str, look: Callable[[], Awaitable[list[str]]], how: Quieting, say: Callable[[str], None]
+) -> None:
+    """`what` is restarted, in the words of a sentence."""
     until, told = time.monotonic() + how.encode_deadline_s, False
-    while running := await busy(cluster, node, worker):
+    while running := await look():
         if time.monotonic() >= until:
             seen = ", ".join(dict.fromkeys(running))
             if how.on_deadline == "stop":
-                raise StillEncoding(node, how.encode_deadline_s, seen)
-            say(f"{node} restarts although there still runs {seen}: machine.before_restart.on_deadline is continue")
+                raise StillEncoding(what, how.encode_deadline_s, seen)
+            say(f"{what} restarts although there still runs {seen}: machine.before_restart.on_deadline is continue")
             return
         if not told:
-            say(f"{node} waits up to {how.encode_deadline_s:g} s for {', '.join(dict.fromkeys(running))} to end")
+            say(f"{what} waits up to {how.encode_deadline_s:g} s for {', '.join(dict.fromkeys(running))} to end")
             told = True
         await asyncio.sleep(_POLL)
 

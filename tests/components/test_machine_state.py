@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from components.access import Access
 from components.machine_state import MachineStateProvider, RebootForbidden, ReleaseDiffers, WouldRemove, digest
@@ -78,6 +79,12 @@ def refused(folder: Path, node: Node, kind: type[TalosGpuError], words: str, **c
         looked(folder, node, **changes)
     assert words in raised.value.message
     assert all(request.dry_run for request in node.applied), "something was applied"
+
+
+def test_a_live_config_that_is_handed_as_one_string_is_read(tmp_path: Path) -> None:
+    live = BARE.replace("machine:\n", "machine:\n  env: {HTTP_PROXY: http://proxy}\n", 1)
+    string = yaml.safe_dump(f"{live}---\napiVersion: v1alpha1\nkind: X\n", default_style="|")
+    refused(tmp_path, node_with(string), WouldRemove, "would remove:\n  - machine.env\n  - the document X")
 
 
 def test_keys_that_only_the_live_config_has_are_listed_and_kept(tmp_path: Path) -> None:

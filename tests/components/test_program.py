@@ -248,6 +248,18 @@ def test_without_a_worker_only_the_gpu_is_set_up(run: Runs) -> None:
     assert "h264" not in found.exports["verify"]
 
 
+def test_the_worker_is_waited_for_right_before_its_pod_is_replaced(run: Runs) -> None:
+    found = run()
+    waiting = found.one("WorkerRestart")
+    assert found.one("DaemonSet").urn in waiting.request.dependencies
+    assert waiting.urn in found.one("Deployment").request.dependencies
+    parts = waiting.inputs["template"]
+    assert parts["tdarr.image"] == pod(found, "Deployment")["containers"][0]["image"]
+    assert parts["cdi.runtime"] == "nvidia-cdi"
+    assert parts["environment NVIDIA_VISIBLE_DEVICES"] == "all"
+    assert "WorkerRestart" not in run(tdarr=None).kinds()
+
+
 def test_adoption_takes_over_before_the_worker_and_retires_after_the_installer(run: Runs) -> None:
     found = run(adopt=True)
     assert found.one("DaemonSet").urn in found.one("Retired").request.dependencies

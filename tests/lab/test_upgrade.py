@@ -1,8 +1,9 @@
-"""A cluster as the write-up leaves it, adopted; then its node upgraded from Talos 1.11 to 1.13 and back.
+"""A cluster as the write-up leaves it, adopted; then its node upgraded from Talos 1.11 to 1.13, 1.14, and back.
 
 The upgrade is made by hand first, without Pulumi; then the stack follows.
 
-The 1.13 node is a profile of the lab (lab/profiles.py): what is pretended of it is said there.
+The nodes of 1.13 and 1.14 are profiles of the lab (lab/profiles.py): what is pretended of them is said there; that of
+1.14 stands on documents alone.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lab import kubectl
 from lab.lab import Lab
 from lab.layers import base_layer
 from lab.nodes import PROFILE
-from lab.profiles import DRIVER_113, PROFILE_113, native_layer
+from lab.profiles import DRIVER_113, PROFILE_113, PROFILE_114, native_layer
 from lab.stack import Stack
 from tests.lab.conftest import MainJob, wait_for
 from tests.lab.pods import why_it_fails
@@ -27,6 +29,7 @@ pytestmark = pytest.mark.lab
 
 INSTALLED = "/run/cdi/nvidia.yaml"
 PART = "/etc/cri/conf.d/20-customization.part"
+NATIVE = {"1.13": PROFILE_113, "1.14": PROFILE_114}
 GPU_113 = {"model": "Quadro P2000", "driver": DRIVER_113, "memory_mib": 5120}
 
 
@@ -111,8 +114,8 @@ def become(job: MainJob, release: str) -> None:
     """What `talosctl upgrade` does to a node: another image, then a boot."""
     node, binaries = job.node, job.lab.binaries
     node.stop()
-    if release == "1.13":
-        node.write_profile(PROFILE_113)
+    if release in NATIVE:
+        node.write_profile(NATIVE[release])
         node.set_layers([native_layer(binaries, DRIVER_113), base_layer(binaries)])
     else:
         node.write_profile(PROFILE)
@@ -175,13 +178,7 @@ def test_an_upgrade_by_hand_and_the_stack_after_it(job: MainJob) -> None:
     assert job.inside(INSTALLED).read_text() == systems
 
     # the stack follows
-    native = {
-        "node": {"talos": "v1.13.0", "gpu": GPU_113},
-        "cdi": {"method": "native"},
-        "adopt": True,
-        "tdarr": {"namespace": {"create": False}},
-    }
-    with job.configured(**native):
+    with job.configured(**native("v1.13.0")):
         preview = job.stack.operation("preview").stdout
         assert f"this restarts the node and with it the worker: machine.files: {PART}" in preview, preview
         job.up()
@@ -192,13 +189,56 @@ def test_an_upgrade_by_hand_and_the_stack_after_it(job: MainJob) -> None:
         assert ".real" not in job.inside(INSTALLED).read_text()
         job.encode()
 
-    # and back
+
+def test_on_to_1_14_and_back_without_a_restart_that_is_asked_for(job: MainJob) -> None:
+    become(job, "1.14")
+    with job.configured(**native("v1.14.0")):
+        preview = job.stack.operation("preview").stdout
+        assert "the machine config changes on the running machine, without a restart" in preview, preview
+        boot = job.boot_id()
+        job.up()
+        wait_for("the worker is ready", job.worker_ready, 120)
+        assert job.boot_id() == boot
+        assert kinds(job) == ["KernelModuleConfig"] * 4 + ["UdevRulesConfig"]
+        assert job.quiet()
+        job.encode()
+
+    # 1.13 would not boot on those documents: they go first, while 1.14 runs
+    with job.configured(**native("v1.14.0", treat_as="v1.13.0")):
+        job.up()
+        assert kinds(job) == []
+        assert job.boot_id() == boot
+        assert job.quiet()
+    become(job, "1.13")
+    with job.configured(**native("v1.13.0")):
+        job.up()
+        wait_for("the worker is ready", job.worker_ready, 120)
+        assert job.quiet()
+        job.encode()
+
+
+def test_back_to_1_11(job: MainJob) -> None:
     become(job, "1.11")
     job.up()
     job.settle()
     assert job.quiet()
     assert "/usr/local/bin/nvidia-cdi-hook.real" in job.inside(INSTALLED).read_text()
     job.encode()
+
+
+def native(release: str, **more: str) -> dict[str, Any]:
+    return {
+        "node": {"talos": release, "gpu": GPU_113, **more},
+        "cdi": {"method": "native"},
+        "adopt": True,
+        "tdarr": {"namespace": {"create": False}},
+    }
+
+
+def kinds(job: MainJob) -> list[str]:
+    """Kinds of the documents beside v1alpha1 in the config that the node has for its next boot."""
+    config = (job.node.state / "state" / "config.yaml").read_text()
+    return sorted(document["kind"] for document in yaml.safe_load_all(config) if "kind" in document)
 
 
 def _read(job: MainJob, path: str) -> str:
