@@ -36,7 +36,8 @@ def of_change(olds: dict[str, Any], news: dict[str, Any]) -> str:
     if after.get("reboot_policy") == "forbid" or after.get("apply_mode") == "no_reboot":
         return f"this needs a restart, which the stack forbids; `up` will refuse it: {why}"
     asked = "" if reasons[0].by is By.APPLY else ", which the apply does not make by itself"
-    return f"this restarts the node and with it the worker{asked}: {why}{_before(after)}"
+    within = ". `up` refuses it outside of machine.windows" if after.get("windows") else ""
+    return f"this restarts the node and with it the worker{asked}: {why}{within}{_before(after)}"
 
 
 def _before(props: dict[str, Any]) -> str:

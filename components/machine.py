@@ -77,6 +77,7 @@ class GpuMachine(pulumi.ComponentResource):
                 "footprint": footprint(args.config),
                 "reboot_policy": args.machine.reboot,
                 "allow_removal": args.machine.allow_removal,
+                "windows": [window.model_dump(mode="json") for window in args.machine.windows],
             },
             pulumi.ResourceOptions(parent=self),
         )

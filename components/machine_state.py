@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -13,6 +15,8 @@ from typing_extensions import override
 from components import cost
 from components.dynamic import DRIFT, NodeProvider, Props, moved, run, target, tell, token, whole
 from talos_gpu.errors import TalosGpuError
+from talos_gpu.rollout.model import Window
+from talos_gpu.rollout.windows import closed
 from talos_gpu.talos.facts import SPEC_SOURCE, NodeFacts, read_facts
 from talos_gpu.talos.messages import ApplyMode, ApplyResult
 from talos_gpu.talos.part import PART_PATH
@@ -40,6 +44,17 @@ class RebootForbidden(TalosGpuError):
         super().__init__(
             f"{node} would have to restart: {reason}; the stack says machine.reboot: forbid, and nothing was applied",
             remedy="set machine.reboot: allow, or machine.apply_mode: staged and restart the node when it suits",
+        )
+
+
+class OutsideWindow(TalosGpuError):
+    """The node would have to restart, and no maintenance window is open; nothing was applied."""
+
+    def __init__(self, node: str, reason: str, opens: str) -> None:
+        super().__init__(
+            f"{node} would have to restart: {reason}; no window of machine.windows is open before {opens}, and nothing "
+            "was applied",
+            remedy="run `pulumi up` then, or set machine.apply_mode: staged and restart the node when it suits",
         )
 
 
@@ -158,6 +173,8 @@ class MachineStateProvider(NodeProvider):
         reboot = _reboot(dry_run, differences, again=again, staged=props["apply_mode"] == "staged")
         if reboot != "none" and (props["reboot_policy"] == "forbid" or props["apply_mode"] == "no_reboot"):
             raise RebootForbidden(props["node"], _why(dry_run, differences))
+        if reboot != "none" and (opens := closed(_windows(props), time.time())):
+            raise OutsideWindow(props["node"], _why(dry_run, differences), opens)
         return {
             **props,
             "token": token(),
@@ -206,6 +223,11 @@ def _reboot(dry_run: ApplyResult, differences: Sequence[str], *, again: bool, st
         return "request"
     only_at_boot = any(difference.startswith(PART_PATH) for difference in differences)
     return "request" if only_at_boot or (again and differences) else "none"
+
+
+def _windows(props: Props) -> list[Window]:
+    """The stack's maintenance windows; a state of before there were any has none."""
+    return [Window.model_validate_json(json.dumps(window)) for window in props.get("windows") or ()]
 
 
 def _why(dry_run: ApplyResult, differences: Sequence[str]) -> str:

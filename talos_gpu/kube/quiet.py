@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from talos_gpu.kube.errors import ClusterRefused, NotDrained, PodNotFound, StillEncoding
+from talos_gpu.kube.errors import ClusterRefused, ExecFailed, NotDrained, PodNotFound, StillEncoding
 from talos_gpu.kube.prepull import pull
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 CORDONED = "talos-nvidia-cdi/cordoned"
 """Annotation of a node that was cordoned here: only such a node is uncordoned here."""
 _POLL = 1.0
+_UNASKED_SECONDS = 60.0
+"""How long a worker may be called ready and not answer."""
 _NOT_FOUND, _TOO_MANY = 404, 429
 """The eviction API's answers: gone meanwhile; a PodDisruptionBudget does not allow it now."""
 _MIRROR = "kubernetes.io/config.mirror"
@@ -69,9 +71,10 @@ async def idle(
 ) -> None:
     """Return when nothing is encoded in the worker's pods on the node, before the worker alone is restarted.
 
-    The node is not cordoned: its new worker has to come back there. Raises StillEncoding.
+    The node is not cordoned: its new worker has to come back there. Raises StillEncoding; ExecFailed where a worker
+    that is called ready cannot be asked for a minute.
     """
-    await _wait_idle(f"the worker on {node}", partial(busy, cluster, node, worker), how, say)
+    await _wait_idle(f"the worker on {node}", partial(_busy_now, cluster, node, worker), how, say)
 
 
 async def free(cluster: Cluster, node: str) -> bool:
@@ -95,6 +98,18 @@ async def busy(cluster: Cluster, node: str, worker: str) -> list[str]:
             continue
         found += said.stdout.splitlines()
     return found
+
+
+async def _busy_now(cluster: Cluster, node: str, worker: str) -> list[str]:
+    """As `busy`; after a restart of the node its pods count as ready until the kubelet tells that they are not."""
+    until = time.monotonic() + _UNASKED_SECONDS
+    while True:
+        try:
+            return await busy(cluster, node, worker)
+        except ExecFailed:
+            if time.monotonic() >= until:
+                raise
+        await asyncio.sleep(_POLL)
 
 
 async def _cordon(cluster: Cluster, node: str) -> None:

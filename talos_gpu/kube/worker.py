@@ -21,7 +21,7 @@ def restart_reasons(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str
     if new.get(SPEC) is None:
         moved.append("the CDI spec, if it becomes another one (it is made anew)")
     elif old.get(SPEC) != new.get(SPEC):
-        moved.append("the CDI spec, which is another one")
+        moved.append("the CDI spec, which is another one" if new[SPEC] else "no CDI spec of the stack any more")
     return tuple(moved)
 
 
@@ -29,7 +29,7 @@ def restart_sentence(reasons: tuple[str, ...], before_restart: Mapping[str, Any]
     """For a preview; "" without reasons."""
     if not reasons:
         return ""
-    said = f"this restarts the worker, not the node: {'; '.join(reasons)}"
+    said = f"this restarts the worker: {'; '.join(reasons)}"
     if not before_restart.get("cordon"):
         return f"{said}. An encode that runs is ended"
     goes_on = before_restart["on_deadline"] == "continue"

@@ -105,11 +105,14 @@ class Window(Strict):
     """When stacks may be started. `closes` at or before `opens` means the next day."""
 
     days: tuple[Day, ...] = Field(
-        default=("mon", "tue", "wed", "thu", "fri", "sat", "sun"), min_length=1, description="Days on which it opens."
+        default=("mon", "tue", "wed", "thu", "fri", "sat", "sun"),
+        min_length=1,
+        title="Days",
+        description="Days on which it opens.",
     )
-    opens: Time = Field(description='Time of day at which it opens: `"22:00"`.')
-    closes: Time = Field(description='Time of day at which it closes: `"04:00"`.')
-    timezone: Zone = Field(default="UTC", description="Of both times, as the tz database names it.")
+    opens: Time = Field(title="Opens", description='Time of day at which it opens: `"22:00"`.')
+    closes: Time = Field(title="Closes", description='Time of day at which it closes: `"04:00"`.')
+    timezone: Zone = Field(default="UTC", title="Time zone", description="Of both times, as the tz database names it.")
 
     @property
     def zone(self) -> ZoneInfo:

@@ -22,6 +22,18 @@ def next_opening(windows: Sequence[Window], now: float) -> float | None:
     return min((opens for opens, _ in _spans(windows, now) if opens > now), default=None)
 
 
+def closed(windows: Sequence[Window], now: float) -> str:
+    """Say until when the windows are closed at `now`, seconds since the epoch; "" where one is open or there is none.
+
+    The moment is in the first window's zone: `Sat 2026-11-28 22:00 Europe/Berlin`.
+    """
+    opens = None if is_open(windows, now) else next_opening(windows, now)
+    if opens is None:
+        return ""
+    moment = datetime.fromtimestamp(opens, windows[0].zone)
+    return f"{moment:%a %Y-%m-%d %H:%M} {windows[0].timezone}"
+
+
 def _spans(windows: Sequence[Window], now: float) -> Iterator[tuple[float, float]]:
     for window in windows:
         today = datetime.fromtimestamp(now, UTC).astimezone(window.zone).date()

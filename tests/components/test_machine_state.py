@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,16 @@ import pytest
 import yaml
 
 from components.access import Access
-from components.machine_state import MachineStateProvider, RebootForbidden, ReleaseDiffers, WouldRemove, digest
+from components.machine_state import (
+    MachineStateProvider,
+    OutsideWindow,
+    RebootForbidden,
+    ReleaseDiffers,
+    WouldRemove,
+    digest,
+)
 from talos_gpu.errors import TalosGpuError
+from talos_gpu.rollout.model import Window
 from talos_gpu.talos.machine_config import lacking
 from talos_gpu.talos.removal import MACHINE_CONFIGS
 from talos_gpu.talos.render import render
@@ -72,6 +81,25 @@ def test_a_config_that_restarts_is_staged_and_the_restart_asked_for(tmp_path: Pa
 @pytest.mark.parametrize("changes", [{"reboot_policy": "forbid"}, {"apply_mode": "no_reboot"}])
 def test_a_forbidden_restart_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     refused(tmp_path, node_with(), RebootForbidden, "lab-1 would have to restart", **changes)
+
+
+def window(opens_in_h: int, closes_in_h: int) -> dict[str, Any]:
+    """As MachineState's inputs have it, its times from now."""
+    now = datetime.now(UTC)
+    opens, closes = (f"{now + timedelta(hours=hours):%H:%M}" for hours in (opens_in_h, closes_in_h))
+    return Window(opens=opens, closes=closes).model_dump(mode="json")
+
+
+def test_a_restart_outside_of_every_window_is_refused_before_anything_is_applied(tmp_path: Path) -> None:
+    closed = [window(2, 3), window(4, 5)]
+    opens = f" {closed[0]['opens']} UTC, and nothing was applied"
+    refused(tmp_path, node_with(), OutsideWindow, "no window of machine.windows is open before ", windows=closed)
+    refused(tmp_path, node_with(), OutsideWindow, opens, windows=closed)
+
+
+def test_a_restart_within_a_window_and_what_needs_none_are_let_through(tmp_path: Path) -> None:
+    assert looked(tmp_path, node_with(), windows=[window(2, 3), window(-1, 1)])["reboot"] == "request"
+    assert looked(tmp_path, node_with(), windows=[window(2, 3)], apply_mode="staged")["reboot"] == "none"
 
 
 def refused(folder: Path, node: Node, kind: type[TalosGpuError], words: str, **changes: Any) -> None:

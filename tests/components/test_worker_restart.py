@@ -12,7 +12,7 @@ import pytest
 from components.access import Access
 from components.worker_restart import WorkerRestartProvider
 from talos_gpu.kube import quiet as quiet_module
-from talos_gpu.kube.errors import StillEncoding
+from talos_gpu.kube.errors import ExecFailed, StillEncoding
 from talos_gpu.settings.machine import BeforeRestart
 from tests.components.providing import NODE, PATH, cluster_of
 from tests.kube.fake_api import Api, serving
@@ -37,18 +37,19 @@ def inputs(image: str = "tdarr:1", spec: str | None = "aa", **before: Any) -> di
     ("new", "sentence"),
     [
         (inputs(), ""),
-        (inputs("tdarr:2"), f"this restarts the worker, not the node: tdarr.image{WAITS}"),
-        (inputs(spec="bb"), f"this restarts the worker, not the node: the CDI spec, which is another one{WAITS}"),
+        (inputs("tdarr:2"), f"this restarts the worker: tdarr.image{WAITS}"),
+        (inputs(spec="bb"), f"this restarts the worker: the CDI spec, which is another one{WAITS}"),
+        (inputs(spec=""), f"this restarts the worker: no CDI spec of the stack any more{WAITS}"),
         (
             inputs("tdarr:2", spec=None, on_deadline="continue", encode_deadline_s=60),
             (
-                "this restarts the worker, not the node: tdarr.image; the CDI spec, if it becomes another one (it is "
+                "this restarts the worker: tdarr.image; the CDI spec, if it becomes another one (it is "
                 "made anew). Before it `up` waits until no encode runs (at most 60 s, then restarts it all the same)"
             ),
         ),
         (
             inputs("tdarr:2", cordon=False),
-            "this restarts the worker, not the node: tdarr.image. An encode that runs is ended",
+            "this restarts the worker: tdarr.image. An encode that runs is ended",
         ),
     ],
 )
@@ -88,6 +89,36 @@ def test_it_waits_for_the_encode_and_the_node_is_not_cordoned(
     assert answers == []
     assert capsys.readouterr().out == "the worker on lab-1 waits up to 1800 s for process ffmpeg to end\n"
     assert api.objects[PATH]["spec"] == {}
+
+
+def test_a_pod_of_the_boot_before_that_is_still_called_ready_is_asked_again(api: Api, tmp_path: Path) -> None:
+    """Right after a restart of the node the kubelet has no container of it, and has not told so yet."""
+    asked = 0
+
+    def program(_: list[str]) -> tuple[int, bytes, bytes]:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise ConnectionAbortedError
+        api.objects["/api/v1/pods"]["items"][0]["status"]["phase"] = "Pending"
+        raise ConnectionAbortedError
+
+    api.program = program
+    assert updated(tmp_path, api, inputs(), inputs("tdarr:2"))
+    assert asked == 3
+
+
+def test_a_worker_that_cannot_be_asked_is_not_restarted(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quiet_module, "_UNASKED_SECONDS", 0.05)
+
+    def program(_: list[str]) -> tuple[int, bytes, bytes]:
+        raise ConnectionAbortedError
+
+    api.program = program
+    with pytest.raises(ExecFailed, match="exec in pod media/worker"):
+        updated(tmp_path, api, inputs(), inputs("tdarr:2"))
 
 
 def test_after_the_deadline_the_worker_stays_as_it_is(api: Api, tmp_path: Path) -> None:
