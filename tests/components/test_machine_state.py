@@ -17,14 +17,21 @@ from components.machine_state import (
     RebootForbidden,
     ReleaseDiffers,
     WouldRemove,
+    _reboot,
     digest,
 )
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.rollout.model import Window
-from talos_gpu.talos.machine_config import lacking
+from talos_gpu.talos.effective import Kind
+from talos_gpu.talos.facts import LOADED_MODULES, UDEV_RULES
+from talos_gpu.talos.machine_config import LABEL, lacking
+from talos_gpu.talos.messages import ApplyMode, ApplyResult
+from talos_gpu.talos.part import PART_PATH
 from talos_gpu.talos.removal import MACHINE_CONFIGS
 from talos_gpu.talos.render import render
-from tests.components.providing import NODE
+from tests.components.providing import NODE, PATH, cluster_of
+from tests.kube import fake_api
+from tests.kube.fake_api import Api
 from tests.talos.asking import AUTHORITY
 from tests.talos.configs import BARE, SPEC
 from tests.talos.fake_talos import ADDRESS, Node, serving
@@ -40,14 +47,16 @@ def node_with(live: str = BARE) -> Node:
     return node
 
 
-def looked(folder: Path, node: Node, olds: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+def looked(
+    folder: Path, node: Node, olds: dict[str, Any] | None = None, cluster: Api | None = None, **changes: Any
+) -> dict[str, Any]:
     (folder / "base.yaml").write_text(BARE)
     (folder / "talosconfig").write_text(talosconfig(AUTHORITY, AUTHORITY.client("os:admin")))
 
     async def conversation() -> dict[str, Any]:
-        async with serving(node, AUTHORITY) as port:
+        async with serving(node, AUTHORITY) as port, fake_api.serving(cluster or cluster_of(), folder) as kubeconfig:
             provider = MachineStateProvider()
-            provider._access = Access(str(folder / "talosconfig"), "", str(folder / "base.yaml"))
+            provider._access = Access(str(folder / "talosconfig"), str(kubeconfig), str(folder / "base.yaml"))
             props = {**inputs(port), **changes}
             if olds is not None and changes.get("refresh"):
                 return await provider._drift({**olds, **inputs(port)})
@@ -139,14 +148,55 @@ def test_another_minor_release_than_the_stacks_is_refused(tmp_path: Path, said: 
 
 def test_an_upgrade_by_hand_is_drift_once(tmp_path: Path) -> None:
     before = looked(tmp_path, node_with())
-    assert looked(tmp_path, node_with(), before, refresh=True)["drift"] == []
+    assert looked(tmp_path, node_with(), before, refresh=True) == {}
     node = node_with()
     node.files["/proc/version"] = node.files["/proc/version"].replace(b"6.12.45", b"6.12.57")
     node.files["/proc/driver/nvidia/version"] = node.files["/proc/driver/nvidia/version"].replace(
         b"535.247", b"535.261"
     )
-    seen = looked(tmp_path, node, before, refresh=True)["drift"]
-    assert seen == ["kernel is 6.12.57-talos, was 6.12.45-talos", "driver is 535.261.01, was 535.247.01"]
+    seen = looked(tmp_path, node, before, refresh=True)
+    assert seen == {
+        "drift_kernel": ["kernel is 6.12.57-talos, was 6.12.45-talos"],
+        "drift_driver": ["driver is 535.261.01, was 535.247.01"],
+    }
     after = looked(tmp_path, node, {**before, "drift": seen})
     assert after["token"] == before["token"], "an upgrade alone needs no apply"
-    assert looked(tmp_path, node, after, refresh=True)["drift"] == []
+    assert looked(tmp_path, node, after, refresh=True) == {}
+
+
+def test_a_label_that_the_node_lost_is_drift_and_costs_no_restart(tmp_path: Path) -> None:
+    before = looked(tmp_path, node_with())
+    cluster = cluster_of()
+    del cluster.objects[PATH]["metadata"]["labels"][LABEL[0]]
+    seen = looked(tmp_path, node_with(), before, cluster, refresh=True)
+    assert seen == {"drift_label": ["node label node.kubernetes.io/gpu-vendor is missing"]}
+    after = looked(tmp_path, node_with(), {**before, "drift": seen}, cluster)
+    assert after["token"] != before["token"]
+    live = ApplyResult(ApplyMode.NO_REBOOT, "", ())
+    assert _reboot(live, {Kind.LABEL: seen["drift_label"]}, again=True, staged=False) == "none"
+    assert _reboot(live, {Kind.MODULES: ["x"]}, again=True, staged=False) == "request"
+
+
+def test_a_cluster_that_is_away_hides_the_label_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = looked(tmp_path, node_with())
+    cluster = cluster_of()
+    cluster.status = 503
+    assert looked(tmp_path, node_with(), before, cluster, refresh=True) == {}
+    assert "lab-1: its label is not looked at: reading nodes/lab-1: 503" in capsys.readouterr().out
+
+
+def test_each_kind_of_drift_has_a_cause_of_its_own(tmp_path: Path) -> None:
+    before = looked(tmp_path, node_with())
+    node = node_with()
+    del node.resources[LOADED_MODULES, "nvidia_uvm"]
+    node.files[UDEV_RULES] = b""
+    del node.files[PART_PATH]
+    seen = looked(tmp_path, node, before, refresh=True)
+    assert {cause: len(lines) for cause, lines in seen.items()} == {
+        "drift_modules": 1,
+        "drift_part": 1,
+        "drift_udev": 2,
+    }
+    assert looked(tmp_path, node, {**before, "drift": seen})["reboot"] == "request"
