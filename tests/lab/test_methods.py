@@ -10,6 +10,7 @@ import pytest
 
 from lab import kubectl
 from tests.lab.conftest import MainJob, wait_for
+from tests.lab.pods import why_it_fails
 
 pytestmark = pytest.mark.lab
 
@@ -51,7 +52,42 @@ def daemon_sets(job: MainJob) -> list[str]:
     return [item["metadata"]["name"] for item in items]
 
 
+def refused_for_the_worker(job: MainJob) -> None:
+    """A changed worker waits for the encode in it, and stays as it is if that does not end in time."""
+    pods = worker_pods(job)
+    change = {"tdarr": {"node_name": "another"}, "machine": {"before_restart": {"encode_deadline_s": 1}}}
+    with job.configured(**change), encoding(job):
+        said = job.stack.operation("preview").stdout
+        assert f"{job.node.name}: this restarts the worker: environment nodeName. Before it" in said, said
+        done = job.stack.operation("up", "--skip-preview", check=False)
+    told = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode, told
+    assert f"the worker on {job.node.name} was not restarted: after 1 s there still ran process ffmpeg" in told, told
+    assert worker_pods(job) == pods
+    assert not unschedulable(job)
+
+
+def legacy_by_a_sysctl(job: MainJob) -> None:
+    """Method sysctl as far as the lab has it: the sysctl, live; what injects then is libnvidia-container, not here."""
+    boot = job.boot_id()
+    with job.configured(cdi={"method": "sysctl"}, tdarr=None):
+        said = job.stack.operation("preview").stdout
+        assert "the machine config changes on the running machine, without a restart" in said, said
+        assert "cdi.method: sysctl sets net.core.bpf_jit_harden to 1 for the whole node" in said, said
+        job.up()
+        assert job.boot_id() == boot
+        assert job.stack.outputs()["facts"]["bpf_jit_harden"] == "1"
+        assert job.quiet()
+        why = why_it_fails(job, "legacy", runtimeClassName="nvidia")
+        assert "nvidia-container-cli" in why, why
+
+
+def worker_pods(job: MainJob) -> list[str]:
+    return sorted(pod["metadata"]["uid"] for pod in kubectl.get(job.lab, "pods", "-n", "media")["items"])
+
+
 def test_from_spec_to_jit_and_back(job: MainJob) -> None:
+    refused_for_the_worker(job)
     boot = job.boot_id()
     with job.configured(cdi={"method": "jit-cdi"}):
         said = job.stack.operation("preview").stdout
@@ -80,6 +116,7 @@ def test_from_spec_to_jit_and_back(job: MainJob) -> None:
         assert worker["spec"]["template"]["spec"]["runtimeClassName"] == "nvidia"
         job.encode()
         assert job.quiet()
+    legacy_by_a_sysctl(job)
     job.up()
     job.settle()
     job.encode()
