@@ -6,6 +6,7 @@ from typing import Any
 
 from components.dynamic import DRIFT, whole
 from components.machine_drift import RESTARTING
+from components.retiring import only_retires
 from talos_gpu.talos.footprint import reasons_between
 from talos_gpu.talos.reboot import By
 from talos_gpu.talos.releases import strategy_for
@@ -37,8 +38,9 @@ def of_change(olds: dict[str, Any], news: dict[str, Any]) -> str:
     if after.get("reboot_policy") == "forbid" or after.get("apply_mode") == "no_reboot":
         return f"this needs a restart, which the stack forbids; `up` will refuse it: {why}"
     asked = "" if reasons[0].by is By.APPLY else ", which the apply does not make by itself"
+    later = ", after the worker has come up on the new method" if only_retires(before, after) else ""
     within = ". `up` refuses it outside of machine.windows" if after.get("windows") else ""
-    return f"this restarts the node and with it the worker{asked}: {why}{within}{_before(after)}"
+    return f"this restarts the node and with it the worker{asked}: {why}{later}{within}{_before(after)}"
 
 
 def _of_drift(drift: object, props: dict[str, Any]) -> str:

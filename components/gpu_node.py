@@ -41,7 +41,8 @@ class GpuNode(pulumi.ComponentResource):
     """The node's chain, each step after the one before, by data and by depends_on.
 
     MachineState -> ConfigurationApply -> MachineReady -> CdiSource -> Job -> CdiSpec -> ConfigMap -> DaemonSet ->
-    WorkerRestart -> Tdarr -> Verified (where the stack says `verify`).
+    WorkerRestart -> Tdarr -> Verified (where the stack says `verify`) -> MachineRestarted (which restarts the node only
+    where the method changed).
     Methods other than `spec` leave out what makes and installs a spec.
     """
 
@@ -79,6 +80,8 @@ class GpuNode(pulumi.ComponentResource):
             installed, digest = [init.daemon_set], init.installed_sha256
         self.tdarr = self._tdarr(installed, digest)
         self.verified = self._verified(digest)
+        worker = [self.tdarr.deployment] if self.tdarr is not None else []
+        self.restarted = self.machine.restarted([*worker, *([self.verified] if self.verified is not None else [])])
         self.outputs = self._outputs()
         self.register_outputs(dict(self.outputs))
 
@@ -237,8 +240,8 @@ class GpuNode(pulumi.ComponentResource):
             "node": self._target.name,
             "gpu": {"model": gpu.model, "memory_mib": gpu.memory_mib},
             "facts": self.machine.facts,
-            "boot_id": self.machine.boot_id,
-            "reboot_pending": self.machine.reboot_pending,
+            "boot_id": self.restarted.boot_id,
+            "reboot_pending": self.restarted.reboot_pending,
             "driver": self.machine.facts.apply(lambda facts: facts.get("driver", "")),
             "verify": commands(self._settings, worker),
         }

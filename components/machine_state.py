@@ -16,6 +16,7 @@ from components import cost
 from components.drift import Drift
 from components.dynamic import DRIFT, NodeProvider, Props, drifted, moved, run, target, tell, token, whole
 from components.machine_drift import machine_drift, shown_facts
+from components.retiring import only_retires
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.errors import KubeconfigInvalid, KubeError
 from talos_gpu.rollout.model import Window
@@ -183,11 +184,13 @@ class MachineStateProvider(NodeProvider):
             raise RebootForbidden(props["node"], _why(dry_run, differences))
         if reboot != "none" and (opens := closed(_windows(props), time.time())):
             raise OutsideWindow(props["node"], _why(dry_run, differences), opens)
+        later = reboot == "request" and only_retires(olds, props)
         return {
             **props,
             "token": token(),
             "boot_id": facts.boot_id or "",
-            "reboot": reboot,
+            "reboot": "none" if later else reboot,
+            "reboot_after": reboot if later else "none",
             "reboot_expected": dry_run.reboots or reboot != "none",
             "mode": "staged" if dry_run.reboots else props["apply_mode"],
             "differences": differences,
@@ -263,6 +266,8 @@ class MachineState(Resource, module="talos", name="MachineState"):
     """Talos's mode to apply with: `staged` where the apply would restart the node by itself."""
     reboot: pulumi.Output[str]
     """`none` or `request`: whether MachineReady restarts the node."""
+    reboot_after: pulumi.Output[str]
+    """The same of MachineRestarted, after the worker."""
     reboot_expected: pulumi.Output[bool]
     """Whether the config takes effect with a restart only."""
     differences: pulumi.Output[Sequence[str]]
@@ -271,6 +276,16 @@ class MachineState(Resource, module="talos", name="MachineState"):
     """The node's facts before the apply."""
 
     def __init__(self, name: str, props: Props, opts: pulumi.ResourceOptions | None = None) -> None:
-        outputs = ("token", "boot_id", "mode", "reboot", "reboot_expected", "differences", "facts", DRIFT)
+        outputs = (
+            "token",
+            "boot_id",
+            "mode",
+            "reboot",
+            "reboot_after",
+            "reboot_expected",
+            "differences",
+            "facts",
+            DRIFT,
+        )
         declared = {**props, "version": VERSION, **dict.fromkeys(outputs)}
         super().__init__(MachineStateProvider(), name, declared, opts)

@@ -219,11 +219,27 @@ def test_on_to_1_14_and_back_without_a_restart_that_is_asked_for(job: MainJob) -
 
 def test_back_to_1_11(job: MainJob) -> None:
     become(job, "1.11")
+    legacy_by_a_sysctl(job)
     job.up()
     job.settle()
     assert job.quiet()
     assert "/usr/local/bin/nvidia-cdi-hook.real" in job.inside(INSTALLED).read_text()
     job.encode()
+
+
+def legacy_by_a_sysctl(job: MainJob) -> None:
+    """Method sysctl as far as the lab has it: the sysctl, live; what injects then is libnvidia-container, not here."""
+    boot = job.boot_id()
+    with job.configured(cdi={"method": "sysctl"}, tdarr=None, adopt=True):
+        said = " ".join(job.stack.operation("preview").stdout.split())
+        assert "the machine config changes on the running machine, without a restart" in said, said
+        assert "cdi.method: sysctl sets net.core.bpf_jit_harden to 1 for the whole node" in said, said
+        job.up()
+        assert job.boot_id() == boot
+        assert job.stack.outputs()["facts"]["bpf_jit_harden"] == "1"
+        assert job.quiet()
+        why = why_it_fails(job, "legacy", runtimeClassName="nvidia")
+        assert "nvidia-container-cli" in why, why
 
 
 def native(release: str, **more: str) -> dict[str, Any]:
