@@ -19,8 +19,6 @@ from components.machine_drift import machine_drift, shown_facts
 from components.retiring import only_retires
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.errors import KubeconfigInvalid, KubeError
-from talos_gpu.rollout.model import Window
-from talos_gpu.rollout.windows import closed
 from talos_gpu.talos.facts import SPEC_SOURCE, NodeFacts, read_facts
 from talos_gpu.talos.messages import ApplyMode, ApplyResult
 from talos_gpu.talos.releases import Method, strategy_for
@@ -182,7 +180,7 @@ class MachineStateProvider(NodeProvider):
         reboot = _reboot(dry_run, lacks, again=again, staged=props["apply_mode"] == "staged")
         if reboot != "none" and (props["reboot_policy"] == "forbid" or props["apply_mode"] == "no_reboot"):
             raise RebootForbidden(props["node"], _why(dry_run, differences))
-        if reboot != "none" and (opens := closed(_windows(props), time.time())):
+        if reboot != "none" and (opens := _closed(props)):
             raise OutsideWindow(props["node"], _why(dry_run, differences), opens)
         later = reboot == "request" and only_retires(olds, props)
         return {
@@ -237,9 +235,14 @@ def _reboot(dry_run: ApplyResult, lacks: Mapping[Kind, Sequence[str]], *, again:
     return "request" if only_at_boot or (again and lacks.keys() - {"label"}) else "none"
 
 
-def _windows(props: Props) -> list[Window]:
-    """The stack's maintenance windows; a state of before there were any has none."""
-    return [Window.model_validate_json(json.dumps(window)) for window in props.get("windows") or ()]
+def _closed(props: Props) -> str:
+    """Until when the stack's maintenance windows are closed; "" where one is open or there is none."""
+    if not props.get("windows"):
+        return ""
+    from talos_gpu.rollout.windows import closed
+    from talos_gpu.settings.windows import Window
+
+    return closed([Window.model_validate_json(json.dumps(window)) for window in props["windows"]], time.time())
 
 
 def _why(dry_run: ApplyResult, differences: Sequence[str]) -> str:

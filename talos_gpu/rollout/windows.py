@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from talos_gpu.rollout.model import Day, Window
+from talos_gpu.settings.windows import Day, Window
 
 _DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LOOK_AHEAD = 9

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from talos_gpu.rollout.model import Window
 from talos_gpu.settings.base import Strict
 from talos_gpu.settings.rules import Address, DriverVersion, Host, NodeName, TalosVersion, Text
+from talos_gpu.settings.windows import Window
 
 
 class Gpu(Strict):

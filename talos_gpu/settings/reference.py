@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
 from talos_gpu.project import PROJECT
-from talos_gpu.rollout.model import Time, Zone
 from talos_gpu.settings import rules
 from talos_gpu.settings.model import Settings
+from talos_gpu.settings.windows import Time, Zone
 
 _RULES: tuple[tuple[Any, str, str], ...] = (
     (rules.Name, "RFC 1123 label, at most 63 characters", "`media`"),

@@ -21,7 +21,7 @@ from components.machine_state import (
     digest,
 )
 from talos_gpu.errors import TalosGpuError
-from talos_gpu.rollout.model import Window
+from talos_gpu.settings.windows import Window
 from talos_gpu.talos.effective import Kind
 from talos_gpu.talos.facts import LOADED_MODULES, UDEV_RULES
 from talos_gpu.talos.machine_config import LABEL, lacking
