@@ -202,6 +202,14 @@ def test_on_to_1_14_and_back_without_a_restart_that_is_asked_for(job: MainJob) -
         assert kinds(job) == ["KernelModuleConfig"] * 4 + ["UdevRulesConfig"]
         assert job.quiet()
         job.encode()
+    with job.configured(**native("v1.14.0"), machine={"base": str(with_a_customization(job))}):
+        job.up()
+        assert kinds(job).count("CRICustomizationConfig") == 1
+        wait_for("containerd was restarted for it", lambda: "restarting service cri" in job.node.daemon.log.read_text())
+        assert "127.0.0.1:11234" in job.inside("/etc/cri/conf.d/cri.toml").read_text()
+        assert job.boot_id() == boot
+        wait_for("containerd serves again", lambda: job.node.run("/bin/ctr", "version", check=False).returncode == 0)
+        job.encode()
 
     # 1.13 would not boot on those documents: they go first, while 1.14 runs
     with job.configured(**native("v1.14.0", treat_as="v1.13.0")):
@@ -249,6 +257,20 @@ def native(release: str, **more: str) -> dict[str, Any]:
         "adopt": True,
         "tdarr": {"namespace": {"create": False}},
     }
+
+
+def with_a_customization(job: MainJob) -> Path:
+    """The node's base with what 1.14 has in place of the containerd part, from somebody else."""
+    base = (job.lab.paths.talos / f"{job.node.name}.yaml").read_text()
+    path = job.stack.config.with_name("customized.yaml")
+    document = {
+        "apiVersion": "v1alpha1",
+        "kind": "CRICustomizationConfig",
+        "name": "metrics",
+        "content": '[metrics]\n  address = "127.0.0.1:11234"\n',
+    }
+    path.write_text(f"{base}---\n{yaml.safe_dump(document)}")
+    return path
 
 
 def kinds(job: MainJob) -> list[str]:
