@@ -222,6 +222,12 @@ def test_native_on_a_release_that_makes_its_own_spec(run: Runs) -> None:
     assert found.one("RuntimeClass").inputs["handler"] == "nvidia"
 
 
+def test_a_release_that_is_known_from_sources_alone_is_said_to_be(run: Runs) -> None:
+    found = run(node={"talos": "v1.14.0"}, cdi={"method": "native"})
+    assert any("Talos 1.14: read from its sources, not proven in the project's lab" in said for said in found.log)
+    assert not any("not proven" in said for said in run().log)
+
+
 def test_the_hook_by_nvidia_ctk_is_a_flag_of_the_generator(run: Runs) -> None:
     found = run(cdi={"hook": "nvidia-ctk"})
     assert pod(found, "Job")["containers"][0]["command"][-1] == "--nvidia-cdi-hook-path=/usr/local/bin/nvidia-ctk"
