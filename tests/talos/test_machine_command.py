@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from lab.paths import PROJECT
 from talos_gpu.talos.machine_config import lacking, wanted
 from talos_gpu.talos.part import PART_PATH
 from talos_gpu.talos.releases import Method, strategy_for
@@ -127,27 +124,3 @@ def test_a_file_that_is_not_there_is_unusable(tmp_path: Path) -> None:
     said = talos_gpu("--talos", "1.11", "--base", str(tmp_path / "no.yaml"))
     assert (said.returncode, said.stdout) == (2, "")
     assert "no.yaml: No such file or directory" in said.stderr
-
-
-def documented() -> list[str]:
-    """The commands of docs/machine-config.md that need no node."""
-    lines = (PROJECT / "docs/machine-config.md").read_text().splitlines()
-    return [line.partition("#")[0].strip() for line in lines if line.startswith("talos-gpu ") and "--node" not in line]
-
-
-@pytest.mark.parametrize("command", documented())
-def test_a_documented_command_runs(command: str, tmp_path: Path) -> None:
-    (tmp_path / "worker.yaml").write_text(BASE)
-    words, _, source = command.partition("<")
-    given = (tmp_path / source.strip()).read_text() if source else None
-    done = subprocess.run(
-        [sys.executable, "-m", "talos_gpu", *shlex.split(words)[1:]],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(PROJECT)},
-        input=given,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "nvidia_uvm" in done.stdout
