@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from talos_gpu.talos import parse
 from talos_gpu.talos.errors import ApiError, CertificateRejected, NotFound, Unreachable
 from talos_gpu.talos.part import PART_PATH
+from talos_gpu.talos.udev import RULES_FILES
 
 if TYPE_CHECKING:
     from talos_gpu.talos.client import MachineClient
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 SPEC_SOURCE = "/var/cdi/nvidia.yaml"
 """Where the generator writes."""
 
-UDEV_RULES = "/usr/lib/udev/rules.d/99-talos.rules"
-"""constants.UdevRulesPath of machinery 1.11.6 and 1.13.9."""
+UDEV_RULES = RULES_FILES[0]
 
 EXTENSIONS = "ExtensionStatuses.runtime.talos.dev"
 KERNEL_PARAMS = "KernelParamStatuses.runtime.talos.dev"
