@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.dynamic import whole
+from components.dynamic import DRIFT, whole
+from components.machine_drift import RESTARTING
+from components.retiring import only_retires
 from talos_gpu.talos.footprint import reasons_between
 from talos_gpu.talos.reboot import By
 from talos_gpu.talos.releases import strategy_for
@@ -23,7 +25,7 @@ def of_change(olds: dict[str, Any], news: dict[str, Any]) -> str:
     """Return the sentence for a change of MachineState's inputs; "" where the machine config stays as it is."""
     before, after = whole(olds), whole(news)
     if before.get("config_sha256") == after.get("config_sha256"):
-        return ""
+        return _of_drift(before.get(DRIFT), after)
     footprints = before.get("footprint") or {}, after.get("footprint") or {}
     reasons = reasons_between(*footprints, strategy_for(after["release"])) if all(footprints) else None
     if reasons is None:
@@ -36,7 +38,19 @@ def of_change(olds: dict[str, Any], news: dict[str, Any]) -> str:
     if after.get("reboot_policy") == "forbid" or after.get("apply_mode") == "no_reboot":
         return f"this needs a restart, which the stack forbids; `up` will refuse it: {why}"
     asked = "" if reasons[0].by is By.APPLY else ", which the apply does not make by itself"
-    return f"this restarts the node and with it the worker{asked}: {why}{_before(after)}"
+    later = ", after the worker has come up on the new method" if only_retires(before, after) else ""
+    within = ". `up` refuses it outside of machine.windows" if after.get("windows") else ""
+    return f"this restarts the node and with it the worker{asked}: {why}{later}{within}{_before(after)}"
+
+
+def _of_drift(drift: object, props: dict[str, Any]) -> str:
+    """The sentence for what refresh has found, which the same config makes hold again."""
+    causes = sorted(RESTARTING & drift.keys()) if isinstance(drift, dict) else []
+    if not causes or props.get("apply_mode") == "staged":
+        return ""
+    if props.get("reboot_policy") == "forbid" or props.get("apply_mode") == "no_reboot":
+        return f"mending the drift needs a restart, which the stack forbids; `up` will refuse it: {', '.join(causes)}"
+    return f"mending the drift restarts the node and with it the worker: {', '.join(causes)}{_before(props)}"
 
 
 def _before(props: dict[str, Any]) -> str:

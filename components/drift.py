@@ -40,6 +40,20 @@ class Cause(StrEnum):
     """Another hook binary than the one that the spec was patched for lies on the node."""
     TOOLKIT = "drift_toolkit"
     """The NVIDIA container toolkit is another one."""
+    TALOS = "drift_talos"
+    """The node runs another Talos."""
+    KERNEL = "drift_kernel"
+    """The node runs another kernel."""
+    MODULES = "drift_modules"
+    """A kernel module is not loaded."""
+    SYSCTLS = "drift_sysctls"
+    """A sysctl has another value."""
+    PART = "drift_part"
+    """The containerd part is not there, or another one."""
+    UDEV = "drift_udev"
+    """A udev rule is not there."""
+    LABEL = "drift_label"
+    """The node's object has not the label."""
 
 
 def sentences(drift: Drift) -> list[str]:

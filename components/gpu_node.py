@@ -19,9 +19,10 @@ from components.cdi_spec import CdiSpec
 from components.machine import GpuMachine, GpuMachineArgs
 from components.names import WORKER, labels, object_name
 from components.runtime_class import GpuRuntimeClass, GpuRuntimeClassArgs
-from components.tdarr import TdarrNode, TdarrNodeArgs
+from components.tdarr import TdarrNode, TdarrNodeArgs, deployment_spec
 from components.verification import commands
 from components.verified import Verified
+from components.worker_restart import WorkerRestart, template
 from talos_gpu.settings import Settings, Tdarr
 from talos_gpu.talos.credentials import Credentials
 
@@ -40,7 +41,8 @@ class GpuNode(pulumi.ComponentResource):
     """The node's chain, each step after the one before, by data and by depends_on.
 
     MachineState -> ConfigurationApply -> MachineReady -> CdiSource -> Job -> CdiSpec -> ConfigMap -> DaemonSet ->
-    Tdarr -> Verified (where the stack says `verify`).
+    WorkerRestart -> Tdarr -> Verified (where the stack says `verify`) -> MachineRestarted (which restarts the node only
+    where the method changed).
     Methods other than `spec` leave out what makes and installs a spec.
     """
 
@@ -78,6 +80,8 @@ class GpuNode(pulumi.ComponentResource):
             installed, digest = [init.daemon_set], init.installed_sha256
         self.tdarr = self._tdarr(installed, digest)
         self.verified = self._verified(digest)
+        worker = [self.tdarr.deployment] if self.tdarr is not None else []
+        self.restarted = self.machine.restarted([*worker, *([self.verified] if self.verified is not None else [])])
         self.outputs = self._outputs()
         self.register_outputs(dict(self.outputs))
 
@@ -177,19 +181,35 @@ class GpuNode(pulumi.ComponentResource):
             return None
         if self._settings.adopt:
             after = [*after, self._taken_over(self._settings.tdarr, after)]
+        args = TdarrNodeArgs(
+            node=self._target.name,
+            tdarr=self._settings.tdarr,
+            visible_devices=cdi.visible_devices,
+            runtime_class=runtime_class,
+            spec_sha256=digest,
+            shared=self._shared,
+            adopt=self._settings.adopt,
+        )
+        after = [*after, self._worker_restart(args, after, digest)]
         return TdarrNode(
             f"{self._name}-tdarr",
-            TdarrNodeArgs(
-                node=self._target.name,
-                tdarr=self._settings.tdarr,
-                visible_devices=cdi.visible_devices,
-                runtime_class=runtime_class,
-                spec_sha256=digest,
-                shared=self._shared,
-                adopt=self._settings.adopt,
-            ),
+            args,
             pulumi.ResourceOptions(parent=self, providers=[self._kubernetes], depends_on=list(after)),
         )
+
+    def _worker_restart(
+        self, args: TdarrNodeArgs, after: Sequence[pulumi.Resource], digest: pulumi.Output[str] | None
+    ) -> WorkerRestart:
+        cdi, before = self._settings.cdi, self._settings.machine.before_restart
+        runtime_class = cdi.runtime_class_name if cdi.runtime == "runtime-class" else None
+        about = {
+            "node": args.node,
+            "template": template(deployment_spec(args, ""), runtime_class),
+            "spec_sha256": digest if digest is not None else "",
+            "before_restart": {**before.model_dump(), "images": []},
+        }
+        options = pulumi.ResourceOptions(parent=self, depends_on=list(after))
+        return WorkerRestart(f"{self._name}-worker-restart", about, options)
 
     def _verified(self, digest: pulumi.Output[str] | None) -> Verified | None:
         if not self._settings.verify or self.tdarr is None:
@@ -220,8 +240,8 @@ class GpuNode(pulumi.ComponentResource):
             "node": self._target.name,
             "gpu": {"model": gpu.model, "memory_mib": gpu.memory_mib},
             "facts": self.machine.facts,
-            "boot_id": self.machine.boot_id,
-            "reboot_pending": self.machine.reboot_pending,
+            "boot_id": self.restarted.boot_id,
+            "reboot_pending": self.restarted.reboot_pending,
             "driver": self.machine.facts.apply(lambda facts: facts.get("driver", "")),
             "verify": commands(self._settings, worker),
         }

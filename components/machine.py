@@ -11,6 +11,7 @@ import pulumiverse_talos as talos
 
 from components.access import Target
 from components.machine_ready import MachineReady
+from components.machine_restarted import MachineRestarted
 from components.machine_state import MachineState, digest
 from talos_gpu.settings.machine import Machine
 from talos_gpu.talos.credentials import Credentials
@@ -45,7 +46,7 @@ class GpuMachine(pulumi.ComponentResource):
 
     MachineState dry-runs the config and refuses a restart that the stack forbids. Its token replaces
     ConfigurationApply when refresh has found drift; nothing is ever done on destroy. ConfigurationApply never restarts
-    the node: a config that would is staged, and MachineReady restarts it.
+    the node: a config that would is staged, and MachineReady restarts it, or MachineRestarted after the worker.
     """
 
     ready: MachineReady
@@ -53,8 +54,6 @@ class GpuMachine(pulumi.ComponentResource):
     state: MachineState
     apply: talos.machine.ConfigurationApply
     facts: pulumi.Output[Mapping[str, str]]
-    boot_id: pulumi.Output[str]
-    reboot_pending: pulumi.Output[bool]
 
     def __init__(self, name: str, args: GpuMachineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("talos-nvidia-cdi:components:GpuMachine", name, None, opts)
@@ -77,6 +76,7 @@ class GpuMachine(pulumi.ComponentResource):
                 "footprint": footprint(args.config),
                 "reboot_policy": args.machine.reboot,
                 "allow_removal": args.machine.allow_removal,
+                "windows": [window.model_dump(mode="json") for window in args.machine.windows],
             },
             pulumi.ResourceOptions(parent=self),
         )
@@ -106,9 +106,27 @@ class GpuMachine(pulumi.ComponentResource):
             },
             pulumi.ResourceOptions(parent=self, depends_on=[self.state, self.apply]),
         )
-        self.facts, self.boot_id = self.ready.facts, self.ready.boot_id
-        self.reboot_pending = self.ready.reboot_pending
-        self.register_outputs({"facts": self.facts, "boot_id": self.boot_id, "reboot_pending": self.reboot_pending})
+        self._name, self._about, self._timeout_s = name, about, args.machine.ready_timeout_s
+        self.facts = self.ready.facts
+        self.register_outputs({"facts": self.facts})
+
+    def restarted(self, after: Sequence[pulumi.Resource]) -> MachineRestarted:
+        """Declare the restart that waits for the worker: `after` are the worker and its proof, where there are any."""
+        return MachineRestarted(
+            f"{self._name}-restarted",
+            {
+                **self._about,
+                "token": self.ready.token,
+                "boot_id_before": self.state.boot_id,
+                "boot_id_ready": self.ready.boot_id,
+                "pending": self.ready.reboot_pending,
+                "reboot": self.state.reboot_after.apply(lambda after: after or "none"),  # 0.1.0 had no such output
+                "reboot_expected": self.state.reboot_expected,
+                "config_hash": self.apply.machine_configuration_hash,
+                "timeout_s": self._timeout_s,
+            },
+            pulumi.ResourceOptions(parent=self, depends_on=[self.ready, *after]),
+        )
 
 
 def _client_configuration(credentials: Credentials) -> talos.machine.ConfigurationApplyClientConfigurationWoArgs:

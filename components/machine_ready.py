@@ -13,7 +13,8 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from typing_extensions import override
 
 from components.dynamic import NodeProvider, Props, run, target, whole
-from components.machine_state import shown_facts, want_of
+from components.machine_drift import shown_facts
+from components.machine_state import want_of
 from components.restart import freed, restart
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.errors import ClusterRefused, ClusterUnreachable

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -11,15 +13,19 @@ from pulumi.dynamic import CheckResult, CreateResult, DiffResult, ReadResult, Re
 from typing_extensions import override
 
 from components import cost
-from components.dynamic import DRIFT, NodeProvider, Props, moved, run, target, tell, token, whole
+from components.drift import Drift
+from components.dynamic import DRIFT, NodeProvider, Props, drifted, moved, run, target, tell, token, whole
+from components.machine_drift import machine_drift, shown_facts
+from components.retiring import only_retires
 from talos_gpu.errors import TalosGpuError
+from talos_gpu.kube.errors import KubeconfigInvalid, KubeError
 from talos_gpu.talos.facts import SPEC_SOURCE, NodeFacts, read_facts
 from talos_gpu.talos.messages import ApplyMode, ApplyResult
-from talos_gpu.talos.part import PART_PATH
 from talos_gpu.talos.releases import Method, strategy_for
 
 if TYPE_CHECKING:
     from talos_gpu.talos.client import MachineClient
+    from talos_gpu.talos.effective import Kind
     from talos_gpu.talos.machine_config import GpuMachineConfig
 
 VERSION = "2"
@@ -28,9 +34,9 @@ Reboot = Literal["none", "request"]
 """Who restarts the node: nobody, or MachineReady by asking for it. The apply itself never does: where it would, the
 config is staged, so that one place makes the node quiet, restarts it and frees it again."""
 CONFIG = frozenset(("release", "method", "default_runtime", "config_sha256", "apply_mode"))
-_VERSIONS = ("talos", "kernel", "driver", "toolkit")
-"""Facts that move by an upgrade of the node."""
 _PLACE = frozenset(("node", "address", "endpoint"))
+_CARRIED = frozenset(("version", "talos", "footprint", "reboot_policy", "allow_removal", "windows", "before_restart"))
+"""Inputs beside CONFIG and _PLACE."""
 
 
 class RebootForbidden(TalosGpuError):
@@ -40,6 +46,17 @@ class RebootForbidden(TalosGpuError):
         super().__init__(
             f"{node} would have to restart: {reason}; the stack says machine.reboot: forbid, and nothing was applied",
             remedy="set machine.reboot: allow, or machine.apply_mode: staged and restart the node when it suits",
+        )
+
+
+class OutsideWindow(TalosGpuError):
+    """The node would have to restart, and no maintenance window is open; nothing was applied."""
+
+    def __init__(self, node: str, reason: str, opens: str) -> None:
+        super().__init__(
+            f"{node} would have to restart: {reason}; no window of machine.windows is open before {opens}, and nothing "
+            "was applied",
+            remedy="run `pulumi up` then, or set machine.apply_mode: staged and restart the node when it suits",
         )
 
 
@@ -85,13 +102,6 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def shown_facts(facts: NodeFacts) -> dict[str, str]:
-    """The facts a person wants, those that are known; the boot id has an output of its own."""
-    named = ("talos", "kernel", "containerd", "driver", "toolkit", "bpf_jit_harden", "kptr_restrict")
-    values = {name: getattr(facts, name) for name in named}
-    return {name: str(value) for name, value in values.items() if value is not None}
-
-
 class MachineStateProvider(NodeProvider):
     """Reads and dry-runs; changes nothing on the node."""
 
@@ -108,7 +118,7 @@ class MachineStateProvider(NodeProvider):
     def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
         """As of every provider; says what the change costs, from what was last applied."""
         found = super().diff(_id, _olds, _news)
-        if found.changes and (sentence := cost.of_change(_olds, _news)):
+        if found.changes is not False and (sentence := cost.of_change(_olds, _news)):
             tell(f"{_news['node']}: {sentence}")
         return found
 
@@ -129,45 +139,61 @@ class MachineStateProvider(NodeProvider):
     @override
     def read(self, id_: str, props: Props) -> ReadResult:
         """Drift is what the effective state lacks; while a staged config waits for its boot there is none."""
-        return ReadResult(id_, run(self._drift(whole(props))))
+        props = whole(props)
+        return drifted(id_, props, CONFIG | _PLACE | _CARRIED, run(self._drift(props)))
 
-    async def _drift(self, props: Props) -> Props:
-        from talos_gpu.talos.effective import effective_differences
+    async def _drift(self, props: Props) -> Drift:
+        from talos_gpu.talos.effective import by_kind
 
         async with self._access.machine(target(props)) as client:
             facts = await read_facts(client)
         waits = props["apply_mode"] == "staged" and facts.boot_id == props["boot_id"]
-        lacks = [] if waits else effective_differences(facts, None, want_of(props))
-        return {**props, DRIFT: [*_upgraded(props, facts), *lacks]}
+        lacks = {} if waits else by_kind(facts, await self._labels(props["node"]), want_of(props))
+        return machine_drift(props.get("facts") or {}, facts, lacks)
+
+    async def _labels(self, node: str) -> Mapping[str, str] | None:
+        """The Node object's labels; None where the cluster does not tell, and that is said."""
+        try:
+            async with self._access.cluster() as cluster:
+                found = await cluster.node(node)
+        except (KubeError, KubeconfigInvalid) as error:
+            tell(f"{node}: its label is not looked at: {error.message}")
+            return None
+        return found.labels if found is not None else None
 
     async def _look(self, props: Props, olds: Props) -> Props:
-        from talos_gpu.talos.effective import effective_differences
+        from talos_gpu.talos.effective import by_kind
         from talos_gpu.talos.removal import live_config, removed
 
         config = self._rendered(props)
         async with self._access.machine(target(props)) as client:
             facts = await read_facts(client)
             _require_release(props, facts)
-            differences = effective_differences(facts, None, want_of(props))
             again = not moved(CONFIG | {"node"}, olds, props)
-            if again and not differences:
-                return {**olds, **props, "facts": shown_facts(facts), DRIFT: []}
+            lacks = by_kind(facts, await self._labels(props["node"]) if again else None, want_of(props))
+            if again and not lacks:
+                return {**olds, **props, "facts": shown_facts(facts), DRIFT: {}}
             if not olds and not props["allow_removal"] and (keys := removed(await live_config(client), config)):
                 raise WouldRemove(props["node"], keys)
             dry_run = await _dry_run(client, config, props["apply_mode"])
-        reboot = _reboot(dry_run, differences, again=again, staged=props["apply_mode"] == "staged")
+        differences = [sentence for found in lacks.values() for sentence in found]
+        reboot = _reboot(dry_run, lacks, again=again, staged=props["apply_mode"] == "staged")
         if reboot != "none" and (props["reboot_policy"] == "forbid" or props["apply_mode"] == "no_reboot"):
             raise RebootForbidden(props["node"], _why(dry_run, differences))
+        if reboot != "none" and (opens := _closed(props)):
+            raise OutsideWindow(props["node"], _why(dry_run, differences), opens)
+        later = reboot == "request" and only_retires(olds, props)
         return {
             **props,
             "token": token(),
             "boot_id": facts.boot_id or "",
-            "reboot": reboot,
+            "reboot": "none" if later else reboot,
+            "reboot_after": reboot if later else "none",
             "reboot_expected": dry_run.reboots or reboot != "none",
             "mode": "staged" if dry_run.reboots else props["apply_mode"],
             "differences": differences,
             "facts": shown_facts(facts),
-            DRIFT: [],
+            DRIFT: {},
         }
 
     def _rendered(self, props: Props) -> str:
@@ -194,29 +220,33 @@ async def _dry_run(client: MachineClient, config: str, apply_mode: str) -> Apply
     return await client.apply_configuration(config, mode, dry_run=True)
 
 
-def _reboot(dry_run: ApplyResult, differences: Sequence[str], *, again: bool, staged: bool) -> Reboot:
+def _reboot(dry_run: ApplyResult, lacks: Mapping[Kind, Sequence[str]], *, again: bool, staged: bool) -> Reboot:
     """Whether the node restarts, and by whom.
 
-    The containerd part is written at boot only (<= 1.13), and a config that the node has already is not made to hold
-    again by applying it once more: such drift needs a restart that apply does not make.
+    The containerd part and udev rules are written at boot only (<= 1.13), and a config that the node has already is not
+    made to hold again by applying it once more: such drift needs a restart that apply does not make. The label Talos
+    itself puts back.
     """
     if staged:
         return "none"
     if dry_run.reboots:
         return "request"
-    only_at_boot = any(difference.startswith(PART_PATH) for difference in differences)
-    return "request" if only_at_boot or (again and differences) else "none"
+    only_at_boot = lacks.keys() & {"part", "udev"}
+    return "request" if only_at_boot or (again and lacks.keys() - {"label"}) else "none"
+
+
+def _closed(props: Props) -> str:
+    """Until when the stack's maintenance windows are closed; "" where one is open or there is none."""
+    if not props.get("windows"):
+        return ""
+    from talos_gpu.rollout.windows import closed
+    from talos_gpu.settings.windows import Window
+
+    return closed([Window.model_validate_json(json.dumps(window)) for window in props["windows"]], time.time())
 
 
 def _why(dry_run: ApplyResult, differences: Sequence[str]) -> str:
     return " ".join(dry_run.details.split()) if dry_run.reboots else "; ".join(differences)
-
-
-def _upgraded(props: Props, facts: NodeFacts) -> list[str]:
-    """Which versions moved since the last look; one that was not known then has not."""
-    before, now = props.get("facts") or {}, shown_facts(facts)
-    moved_names = [name for name in _VERSIONS if name in before and name in now and before[name] != now[name]]
-    return [f"{name} is {now[name]}, was {before[name]}" for name in moved_names]
 
 
 def _require_release(props: Props, facts: NodeFacts) -> None:
@@ -239,6 +269,8 @@ class MachineState(Resource, module="talos", name="MachineState"):
     """Talos's mode to apply with: `staged` where the apply would restart the node by itself."""
     reboot: pulumi.Output[str]
     """`none` or `request`: whether MachineReady restarts the node."""
+    reboot_after: pulumi.Output[str]
+    """The same of MachineRestarted, after the worker."""
     reboot_expected: pulumi.Output[bool]
     """Whether the config takes effect with a restart only."""
     differences: pulumi.Output[Sequence[str]]
@@ -247,6 +279,16 @@ class MachineState(Resource, module="talos", name="MachineState"):
     """The node's facts before the apply."""
 
     def __init__(self, name: str, props: Props, opts: pulumi.ResourceOptions | None = None) -> None:
-        outputs = ("token", "boot_id", "mode", "reboot", "reboot_expected", "differences", "facts", DRIFT)
+        outputs = (
+            "token",
+            "boot_id",
+            "mode",
+            "reboot",
+            "reboot_after",
+            "reboot_expected",
+            "differences",
+            "facts",
+            DRIFT,
+        )
         declared = {**props, "version": VERSION, **dict.fromkeys(outputs)}
         super().__init__(MachineStateProvider(), name, declared, opts)

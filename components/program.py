@@ -18,14 +18,11 @@ def declare(settings: Settings) -> GpuNode:
     Reads the base machine config and the talosconfig; needs neither node nor cluster. Raises TalosGpuError where one of
     the files cannot be used.
     """
-    for warning in settings.warnings:
+    release = strategy_for(settings.node.release)
+    for warning in filter(None, (release.caution, *settings.warnings)):
         pulumi.log.warn(warning)
     base = settings.base_path.read_text(encoding="utf-8")
-    want = wanted(
-        strategy_for(settings.node.release),
-        Method(settings.cdi.method),
-        default_runtime=settings.cdi.runtime == "default",
-    )
+    want = wanted(release, Method(settings.cdi.method), default_runtime=settings.cdi.runtime == "default")
     credentials = TalosConfig.load(settings.talosconfig or None)
     if soon := credentials.expiry_warning():
         pulumi.log.warn(soon)

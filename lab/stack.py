@@ -160,9 +160,11 @@ class Stack:
 
 
 def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
-    """Lay `more` over `into`, mapping by mapping; any other value replaces."""
+    """Lay `more` over `into`, mapping by mapping; any other value replaces, None takes the key out."""
     for key, value in more.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+        if value is None:
+            into.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(into.get(key), dict):
             merge(into[key], value)
         else:
             into[key] = value

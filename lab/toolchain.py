@@ -63,7 +63,7 @@ class Tool:
 
     def _sources(self) -> Iterator[Path]:
         for path in self.folder.rglob("*"):
-            counts = path.suffix == ".go" or path.name in ("go.mod", "go.sum")
+            counts = path.suffix in {".go", ".mod", ".sum"}
             if path.is_file() and counts and not path.name.endswith("_test.go"):
                 yield path
 
@@ -138,6 +138,17 @@ NODE_TOOLS = (
     _toolkit(TOOLKIT, "upstream/nvidia", _NVIDIA),
 )
 """The containerd tier: a node that runs containers with CDI, without a cluster."""
+
+NODE_113 = Tool(
+    "lab-node-1.13",
+    "0.1.0",
+    "node",
+    ("./cmd/lab-node",),
+    ("lab-node",),
+    tags="talos113",
+    flags=("-modfile=talos-1.13.mod",),
+)
+"""The same node on Talos's machinery 1.13.9, for nodes of 1.13 and later. No first `up` needs it: see `built`."""
 
 LATER_TOOLKITS = tuple(
     _toolkit(release, f"upstream/nvidia-{release.rpartition('.')[0]}", ("nvidia-cdi-hook", "nvidia-ctk"))

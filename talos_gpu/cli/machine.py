@@ -18,7 +18,7 @@ from talos_gpu.talos.credentials import TalosConfig
 from talos_gpu.talos.errors import MachineConfigConflict, MethodUnfit, UnknownRelease
 from talos_gpu.talos.machine_config import Lacking, lacking, wanted
 from talos_gpu.talos.reboot import By, RebootReason, reboot_reasons
-from talos_gpu.talos.releases import Method, ReleaseFacts, strategy_for
+from talos_gpu.talos.releases import Method, strategy_for
 from talos_gpu.talos.removal import live_config, removed
 from talos_gpu.talos.render import render as laid
 
@@ -90,7 +90,7 @@ def render(
     except (MachineConfigConflict, MethodUnfit, UnknownRelease) as refusal:
         typer.echo(f"talos-gpu: {refusal}", err=True)
         raise typer.Exit(REFUSED) from None
-    for warning in (*_release_warnings(release), *lacks.warnings):
+    for warning in filter(None, (release.caution, *lacks.warnings)):
         typer.echo(f"warning: {warning}", err=True)
     if not diff:
         sys.stdout.write(rendered)
@@ -124,12 +124,6 @@ def _read(path: str) -> str:
         raise BaseUnreadable(path, error.strerror or "cannot be read") from None
     except UnicodeDecodeError:
         raise BaseUnreadable(path, "not text") from None
-
-
-def _release_warnings(release: ReleaseFacts) -> tuple[str, ...]:
-    if release.proven:
-        return ()
-    return (f"Talos {release.minor}: read from its sources, not proven in the project's lab",)
 
 
 def _as_text(lacks: Lacking, reasons: tuple[RebootReason, ...], changes: str) -> str:

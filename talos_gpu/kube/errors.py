@@ -83,13 +83,13 @@ class ExecFailed(KubeError):
 
 
 class StillEncoding(KubeError):
-    """Work was still going on after `seconds`; the node was not restarted."""
+    """Work was still going on after `seconds`; `what`, a node or its worker, was not restarted."""
 
-    def __init__(self, node: str, seconds: float, seen: str) -> None:
+    def __init__(self, what: str, seconds: float, seen: str) -> None:
         super().__init__(
-            f"{node} was not restarted: after {seconds:g} s there still ran {seen}",
+            f"{what} was not restarted: after {seconds:g} s there still ran {seen}",
             remedy="pause the worker in Tdarr and run `pulumi up` again, or set "
-            "machine.before_restart.on_deadline: continue, which restarts the node all the same",
+            "machine.before_restart.on_deadline: continue, which restarts it all the same",
         )
 
 

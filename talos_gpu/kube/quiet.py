@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from talos_gpu.kube.errors import ClusterRefused, NotDrained, PodNotFound, StillEncoding
+from talos_gpu.kube.errors import ClusterRefused, ExecFailed, NotDrained, PodNotFound, StillEncoding
 from talos_gpu.kube.prepull import pull
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 CORDONED = "talos-nvidia-cdi/cordoned"
 """Annotation of a node that was cordoned here: only such a node is uncordoned here."""
 _POLL = 1.0
+_UNASKED_SECONDS = 60.0
+"""How long a worker may be called ready and not answer."""
 _NOT_FOUND, _TOO_MANY = 404, 429
 """The eviction API's answers: gone meanwhile; a PodDisruptionBudget does not allow it now."""
 _MIRROR = "kubernetes.io/config.mirror"
@@ -57,10 +60,21 @@ async def quiet(
     for image in how.images:
         await pull(cluster, node, image)
     await _cordon(cluster, node)
-    await _wait_idle(cluster, node, worker, how, say)
+    await _wait_idle(node, partial(busy, cluster, node, worker), how, say)
     if how.drain:
         await _drain(cluster, node, how.drain_deadline_s)
     return True
+
+
+async def idle(
+    cluster: Cluster, node: str, worker: str, how: Quieting, say: Callable[[str], None] = lambda _: None
+) -> None:
+    """Return when nothing is encoded in the worker's pods on the node, before the worker alone is restarted.
+
+    The node is not cordoned: its new worker has to come back there. Raises StillEncoding; ExecFailed where a worker
+    that is called ready cannot be asked for a minute.
+    """
+    await _wait_idle(f"the worker on {node}", partial(_busy_now, cluster, node, worker), how, say)
 
 
 async def free(cluster: Cluster, node: str) -> bool:
@@ -86,6 +100,18 @@ async def busy(cluster: Cluster, node: str, worker: str) -> list[str]:
     return found
 
 
+async def _busy_now(cluster: Cluster, node: str, worker: str) -> list[str]:
+    """As `busy`; after a restart of the node its pods count as ready until the kubelet tells that they are not."""
+    until = time.monotonic() + _UNASKED_SECONDS
+    while True:
+        try:
+            return await busy(cluster, node, worker)
+        except ExecFailed:
+            if time.monotonic() >= until:
+                raise
+        await asyncio.sleep(_POLL)
+
+
 async def _cordon(cluster: Cluster, node: str) -> None:
     state = await cluster.node(node)
     if state is None or state.unschedulable:
@@ -94,17 +120,20 @@ async def _cordon(cluster: Cluster, node: str) -> None:
     await cluster.patch(f"/api/v1/nodes/{node}", document)
 
 
-async def _wait_idle(cluster: Cluster, node: str, worker: str, how: Quieting, say: Callable[[str], None]) -> None:
+async def _wait_idle(
+    what: str, look: Callable[[], Awaitable[list[str]]], how: Quieting, say: Callable[[str], None]
+) -> None:
+    """`what` is restarted, in the words of a sentence."""
     until, told = time.monotonic() + how.encode_deadline_s, False
-    while running := await busy(cluster, node, worker):
+    while running := await look():
         if time.monotonic() >= until:
             seen = ", ".join(dict.fromkeys(running))
             if how.on_deadline == "stop":
-                raise StillEncoding(node, how.encode_deadline_s, seen)
-            say(f"{node} restarts although there still runs {seen}: machine.before_restart.on_deadline is continue")
+                raise StillEncoding(what, how.encode_deadline_s, seen)
+            say(f"{what} restarts although there still runs {seen}: machine.before_restart.on_deadline is continue")
             return
         if not told:
-            say(f"{node} waits up to {how.encode_deadline_s:g} s for {', '.join(dict.fromkeys(running))} to end")
+            say(f"{what} waits up to {how.encode_deadline_s:g} s for {', '.join(dict.fromkeys(running))} to end")
             told = True
         await asyncio.sleep(_POLL)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from talos_gpu.kube.worker import restart_reasons
 from talos_gpu.preview import machine, spec
-from talos_gpu.preview.events import Said, Step
+from talos_gpu.preview.events import UNKNOWN, Said, Step
 from talos_gpu.preview.model import ConfigDiff, Drift, Reboot, StackPreview
 from talos_gpu.rollout.inspect_stack import reboot_of as reboot_of  # noqa: PLC0414 - for inspect.py
 from talos_gpu.rollout.pulumi_cli import Pulumi
@@ -28,6 +29,7 @@ def shown(pulumi: Pulumi, stack: str, settings: Settings, said: Said, deployment
         changes=tuple(step.change for step in said.steps),
         reboot=reboot,
         restarts=tuple(_restarts(said.steps)),
+        restart_reasons=worker_reasons(said.step("WorkerRestart")),
         spec=spec.compared(said, settings),
         machine_config=config,
         drift=tuple(map(drift_of, said.refreshed)),
@@ -46,6 +48,14 @@ def _restarts(steps: Sequence[Step]) -> list[str]:
             name = f"{metadata.get('namespace', 'default')}/{metadata.get('name', step.name)}"
             found.append(name if step.op != "delete" else f"{name} (ends)")
     return found
+
+
+def worker_reasons(step: Step | None) -> tuple[str, ...]:
+    """Why the worker starts anew; `step` is what is done to the resource that waits for its encodes."""
+    if step is None or step.op != "update":
+        return ()
+    new = {key: value for key, value in (step.new.get("inputs") or {}).items() if value != UNKNOWN}
+    return restart_reasons(step.old.get("inputs") or {}, new)
 
 
 def drift_of(step: Step) -> Drift:

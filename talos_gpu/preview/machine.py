@@ -78,6 +78,8 @@ def reboot(settings: Settings, old: str | None, base: str, new: str) -> Reboot:
         return Reboot(
             verdict="refused", reasons=(f"the stack says {key}, so the update fails if it needs one", *reasons)
         )
+    if settings.machine.windows:
+        reasons = (*reasons, "the update refuses it outside of machine.windows")
     return (
         Reboot(verdict="possible", reasons=(_FIRST, *reasons))
         if old is None

@@ -78,6 +78,9 @@ class StackPreview(Strict):
     changes: tuple[Change, ...] = Field(default=(), description="Each resource once, values left out.")
     reboot: Reboot
     restarts: tuple[str, ...] = Field(default=(), description="GPU workloads that start anew.")
+    restart_reasons: tuple[str, ...] = Field(
+        default=(), description="Settings and facts for which the stack's worker starts anew: `tdarr.image`."
+    )
     spec: SpecDiff
     machine_config: ConfigDiff
     drift: tuple[Drift, ...] = ()

@@ -60,6 +60,8 @@ def _blocks(stack: StackPreview, room: int) -> Iterator[str]:
         yield "\n".join(["**Policy**", "", *lines]) + "\n"
     reasons = "; ".join(stack.reboot.reasons)
     yield f"**Reboot: {stack.reboot.verdict}**" + (f": {cell(reasons)}." if reasons else ".") + "\n"
+    if stack.restart_reasons:
+        yield f"**Worker restarts**: {cell('; '.join(stack.restart_reasons))}.\n"
     yield from _spec(stack)
     yield from _config(stack)
     if stack.drift:

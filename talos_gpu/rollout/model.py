@@ -5,36 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from talos_gpu.settings.base import Strict
+from talos_gpu.settings.windows import Window as Window  # noqa: PLC0414 - a part of this model too
+from talos_gpu.settings.windows import fault
 
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 CheckName = Literal["settings", "release", "credentials", "reachable", "image"]
 CHECKS: tuple[CheckName, ...] = ("settings", "release", "credentials", "reachable", "image")
-
-
-def _fault(message: str, remedy: str = "") -> PydanticCustomError:
-    return PydanticCustomError("rollout", "{message}", {"message": message, "remedy": remedy, "whole": True})
-
-
-def _time(value: str) -> str:
-    hours, colon, minutes = value.partition(":")
-    digits = len(hours) == 2 and len(minutes) == 2 and hours.isdigit() and minutes.isdigit()
-    if not (colon and digits and int(hours) < 24 and int(minutes) < 60):
-        raise _fault(f"{value!r} is not a time of day", 'write it quoted, as "22:30"')
-    return value
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (ValueError, OSError, ZoneInfoNotFoundError):  # a name that leads out of the database; a folder of it; none
-        raise _fault(f"{value!r} is not a time zone", "name it as the tz database does: Europe/Berlin, UTC") from None
-    return value
 
 
 def _matches(pattern: str, rule: str, longest: int) -> Callable[[str], str]:
@@ -66,8 +46,6 @@ Label = Annotated[
     AfterValidator(_matches(_LABEL, "is not KEY=VALUE", 200)),
     Field(json_schema_extra={"pattern": f"^{_LABEL}$", "maxLength": 200}),
 ]
-Time = Annotated[str, AfterValidator(_time)]
-Zone = Annotated[str, AfterValidator(_zone)]
 
 
 class Selector(Strict):
@@ -80,7 +58,7 @@ class Selector(Strict):
     @model_validator(mode="after")
     def _one(self) -> Selector:
         if sum(value is not None for value in (self.name, self.glob, self.label)) != 1:
-            raise _fault("has not exactly one of name, glob, label")
+            raise fault("has not exactly one of name, glob, label")
         return self
 
 
@@ -97,24 +75,8 @@ class WaveRule(Strict):
     @model_validator(mode="after")
     def _one(self) -> WaveRule:
         if sum(value is not None for value in (self.count, self.percent, self.stacks)) != 1:
-            raise _fault("has not exactly one of count, percent, stacks")
+            raise fault("has not exactly one of count, percent, stacks")
         return self
-
-
-class Window(Strict):
-    """When stacks may be started. `closes` at or before `opens` means the next day."""
-
-    days: tuple[Day, ...] = Field(
-        default=("mon", "tue", "wed", "thu", "fri", "sat", "sun"), min_length=1, description="Days on which it opens."
-    )
-    opens: Time = Field(description='Time of day at which it opens: `"22:00"`.')
-    closes: Time = Field(description='Time of day at which it closes: `"04:00"`.')
-    timezone: Zone = Field(default="UTC", description="Of both times, as the tz database names it.")
-
-    @property
-    def zone(self) -> ZoneInfo:
-        """The time zone."""
-        return ZoneInfo(self.timezone)
 
 
 class Gate(Strict):

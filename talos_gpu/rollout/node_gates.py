@@ -18,6 +18,8 @@ from talos_gpu.talos.messages import Service
 from talos_gpu.talos.releases import Method, strategy_for
 
 READY = "pulumi-python:dynamic/talos:MachineReady"
+AFTER = "pulumi-python:dynamic/talos:MachineRestarted"
+"""Of the restart that waited for the worker: it is the later one."""
 """Type of the resource in the state that saw the machine config hold."""
 _ADMIN = "use a talosconfig with role os:admin"
 
@@ -65,7 +67,9 @@ def wanted_of(settings: Settings) -> GpuMachineConfig:
 
 def _recorded(asked: Asked) -> Mapping[str, Any] | None:
     resources = Pulumi.find(asked.project, asked.stack_file.parent).state(asked.stack).get("resources") or ()
-    return next((resource["outputs"] for resource in resources if resource["type"] == READY), None)
+    outputs = {resource["type"]: resource["outputs"] for resource in resources if resource["type"] in {READY, AFTER}}
+    after = outputs.get(AFTER, {})
+    return after if after.get("reboot", "none") != "none" else outputs.get(READY)
 
 
 def _judged(asked: Asked, settings: Settings, ready: Mapping[str, Any], facts: NodeFacts) -> Said | NotYet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from talos_gpu.rollout.model import Day, Window
+from talos_gpu.settings.windows import Day, Window
 
 _DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LOOK_AHEAD = 9
@@ -20,6 +20,18 @@ def is_open(windows: Sequence[Window], now: float) -> bool:
 def next_opening(windows: Sequence[Window], now: float) -> float | None:
     """When the next window opens after `now`, seconds since the epoch; None without windows."""
     return min((opens for opens, _ in _spans(windows, now) if opens > now), default=None)
+
+
+def closed(windows: Sequence[Window], now: float) -> str:
+    """Say until when the windows are closed at `now`, seconds since the epoch; "" where one is open or there is none.
+
+    The moment is in the first window's zone: `Sat 2026-11-28 22:00 Europe/Berlin`.
+    """
+    opens = None if is_open(windows, now) else next_opening(windows, now)
+    if opens is None:
+        return ""
+    moment = datetime.fromtimestamp(opens, windows[0].zone)
+    return f"{moment:%a %Y-%m-%d %H:%M} {windows[0].timezone}"
 
 
 def _spans(windows: Sequence[Window], now: float) -> Iterator[tuple[float, float]]:

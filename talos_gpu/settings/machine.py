@@ -8,6 +8,7 @@ from pydantic import Field
 
 from talos_gpu.settings.base import Strict
 from talos_gpu.settings.rules import Address, DriverVersion, Host, NodeName, TalosVersion, Text
+from talos_gpu.settings.windows import Window
 
 
 class Gpu(Strict):
@@ -114,6 +115,12 @@ class Machine(Strict):
     )
     before_restart: BeforeRestart = Field(
         default_factory=BeforeRestart, title="Before a restart", description="How the node is made quiet."
+    )
+    windows: tuple[Window, ...] = Field(
+        default=(),
+        title="Maintenance windows",
+        description="When `up` may begin with what restarts the node; outside of them it refuses that before anything "
+        "is applied. Without any: always.",
     )
     allow_removal: bool = Field(
         default=False,

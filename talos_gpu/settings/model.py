@@ -13,6 +13,11 @@ from talos_gpu.settings.machine import Machine, Node
 from talos_gpu.settings.rules import pinned
 from talos_gpu.settings.tdarr import Tdarr
 
+_SYSCTL_PRICE = (
+    "cdi.method: sysctl sets net.core.bpf_jit_harden to 1 for the whole node, where Talos has 2: BPF programs of "
+    "privileged users are no longer hardened against JIT spraying; methods spec and jit-cdi leave it at 2"
+)
+
 
 class Settings(Strict):
     """A stack: one node and what runs on its GPU."""
@@ -58,7 +63,8 @@ class Settings(Strict):
         images = {"cdi.image": self.cdi.image} if self.cdi.method == "spec" else {}
         if self.tdarr is not None:
             images["tdarr.image"] = self.tdarr.image
-        return [
+        price = [_SYSCTL_PRICE] if self.cdi.method == "sysctl" else []
+        return price + [
             f"{key}: {image} is not pinned by digest: `talos-gpu images pin` resolves it"
             for key, image in images.items()
             if not pinned(image)

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from talos_gpu.project import PROJECT
 from talos_gpu.settings import rules
 from talos_gpu.settings.model import Settings
+from talos_gpu.settings.windows import Time, Zone
 
 _RULES: tuple[tuple[Any, str, str], ...] = (
     (rules.Name, "RFC 1123 label, at most 63 characters", "`media`"),
@@ -26,6 +27,8 @@ _RULES: tuple[tuple[Any, str, str], ...] = (
     (rules.Quantity, "Kubernetes quantity, quoted", '`"512Mi"`'),
     (rules.Image, "image with tag or digest", "`docker.io/library/debian:12-slim`"),
     (rules.AbsolutePath, "absolute path in plain form", "`/media`"),
+    (Time, "time of day, quoted", '`"22:30"`'),
+    (Zone, "name in the tz database", "`Europe/Berlin`"),
     (rules.Text, "text without blanks around it", "`Quadro P2000`"),
 )
 _BY_VALIDATOR = {id(get_args(alias)[1]): (rule, example) for alias, rule, example in _RULES}
@@ -34,13 +37,14 @@ COSTS: Mapping[str, str] = {
     "node.talos": "another release: the machine config is applied anew, which may restart the node",
     "machine.base": "a changed config is applied, which may restart the node once",
     "machine.reboot": "`forbid`: an `up` that needs a restart fails before anything is applied",
+    "machine.windows": "outside of them an `up` that needs a restart of the node fails before anything is applied",
     "machine.apply_mode": "`staged`: nothing takes effect before the next boot",
     "cdi.method": "another machine config (a restart), other objects, and the worker restarts",
     "cdi.hook": "the generator runs again; the installer and the worker restart",
     "cdi.image": "the generator runs again; the installer restarts",
     "cdi.runtime": "another containerd part: a restart of the node",
     "verify": "seconds of encoding in refresh and in an `up` that changes spec, worker or driver",
-    "tdarr": "every change of the pod restarts the worker and ends the encode it is at",
+    "tdarr": "every change of the pod restarts the worker, when no encode runs in it (machine.before_restart)",
 }
 """What a change of a key does, by path."""
 

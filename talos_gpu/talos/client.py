@@ -211,6 +211,8 @@ def _resource(resource: state_pb2.Resource) -> Resource:
     metadata = resource.metadata
     text = resource.spec.yaml_spec
     [spec, *more] = list(yaml.load_all(text, Loader=_LOADER)) or [None]  # a machine config may be several documents
+    if isinstance(spec, str) and not more:
+        text = spec  # machinery 1.13.9 hands a machine config as one YAML string, 1.11.6 as it is
     return Resource(
         namespace=metadata.namespace,
         type=metadata.type,

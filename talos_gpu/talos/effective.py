@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 
-from talos_gpu.talos.facts import NodeFacts
+from talos_gpu.talos.facts import UDEV_RULES, NodeFacts
 from talos_gpu.talos.machine_config import BPF_JIT_HARDEN, GpuMachineConfig
 from talos_gpu.talos.part import PART_PATH, part_differences
+from talos_gpu.talos.udev import same_rule
+
+
+class Kind(StrEnum):
+    """What of a node may differ from its machine config."""
+
+    MODULES = "modules"
+    SYSCTLS = "sysctls"
+    PART = "part"
+    UDEV = "udev"
+    LABEL = "label"
 
 
 def effective_differences(facts: NodeFacts, labels: Mapping[str, str] | None, want: GpuMachineConfig) -> list[str]:
     """Return what the node's effective state lacks of `want`, a sentence each; empty if nothing.
 
     `labels` are the Node object's, None where the cluster was not asked (then they are not judged). A fact that is
-    wanted but could not be read counts as lacking, with the reason. udev rules leave no trace that could be read.
+    wanted but could not be read counts as lacking, with the reason; not so the udev rules, whose loss no container
+    sees: they are judged where their file is there and can be read, on releases before 1.14.
     """
-    return [*_modules(facts, want), *_sysctls(facts, want), *_part(facts, want), *_labels(labels, want)]
+    return [sentence for found in by_kind(facts, labels, want).values() for sentence in found]
+
+
+def by_kind(facts: NodeFacts, labels: Mapping[str, str] | None, want: GpuMachineConfig) -> dict[Kind, list[str]]:
+    """As `effective_differences`, by what of the node it is; kinds without a difference are left out."""
+    found = {
+        Kind.MODULES: _modules(facts, want),
+        Kind.SYSCTLS: _sysctls(facts, want),
+        Kind.PART: _part(facts, want),
+        Kind.UDEV: _udev(facts, want),
+        Kind.LABEL: _labels(labels, want),
+    }
+    return {kind: sentences for kind, sentences in found.items() if sentences}
 
 
 def _modules(facts: NodeFacts, want: GpuMachineConfig) -> list[str]:
@@ -41,6 +66,13 @@ def _part(facts: NodeFacts, want: GpuMachineConfig) -> list[str]:
     if not facts.part:
         return [f"{PART_PATH} is not there"]
     return [f"{PART_PATH}: {difference}" for difference in part_differences(want.part, facts.part)]
+
+
+def _udev(facts: NodeFacts, want: GpuMachineConfig) -> list[str]:
+    if facts.udev_rules is None or "UdevRulesConfig" in want.documents:
+        return []
+    rules = facts.udev_rules.splitlines()
+    return [f"{UDEV_RULES} lacks the rule {rule}" for rule in want.udev_rules if not same_rule(rule, rules)]
 
 
 def _labels(labels: Mapping[str, str] | None, want: GpuMachineConfig) -> list[str]:

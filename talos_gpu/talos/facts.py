@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from talos_gpu.talos import parse
 from talos_gpu.talos.errors import ApiError, CertificateRejected, NotFound, Unreachable
 from talos_gpu.talos.part import PART_PATH
+from talos_gpu.talos.udev import RULES_FILES
 
 if TYPE_CHECKING:
     from talos_gpu.talos.client import MachineClient
 
 SPEC_SOURCE = "/var/cdi/nvidia.yaml"
 """Where the generator writes."""
+
+UDEV_RULES = RULES_FILES[0]
 
 EXTENSIONS = "ExtensionStatuses.runtime.talos.dev"
 KERNEL_PARAMS = "KernelParamStatuses.runtime.talos.dev"
@@ -50,6 +53,8 @@ class NodeFacts:
     """Major number by driver name, from /proc/devices: `nvidia-uvm` is dynamic."""
     part: str | None = None
     """Text of the containerd part; "" if the file is not there."""
+    udev_rules: str | None = None
+    """Text of the file that Talos writes the machine config's udev rules into at boot."""
     unread: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -73,6 +78,7 @@ async def read_facts(client: MachineClient) -> NodeFacts:
             extensions = group.create_task(reading.fact("extensions", _extensions(client)))
             devices = group.create_task(reading.fact("char_majors", _text(client, "/proc/devices")))
             part = group.create_task(reading.fact("part", _part(client)))
+            udev = group.create_task(reading.fact("udev_rules", _text(client, UDEV_RULES)))
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
     boot, installed, loaded = boot_id.result(), extensions.result() or {}, modules.result()
@@ -89,6 +95,7 @@ async def read_facts(client: MachineClient) -> NodeFacts:
         extensions=extensions.result(),
         char_majors=_parsed(devices.result(), parse.char_majors),
         part=part.result(),
+        udev_rules=udev.result(),
     )
     return replace(facts, unread=reading.reasons(facts))
 

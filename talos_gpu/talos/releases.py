@@ -99,6 +99,11 @@ class ReleaseFacts:
     proven: bool
     sources: tuple[str, ...]
 
+    @property
+    def caution(self) -> str:
+        """What is to be told before the release's facts are relied on; "" where the project has run it."""
+        return "" if self.proven else f"Talos {self.minor}: read from its sources, not proven in the project's lab"
+
     def require(self, method: Method) -> None:
         """Raise MethodUnfit unless the method works on this release."""
         if method not in self.methods:

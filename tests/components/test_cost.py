@@ -53,6 +53,11 @@ def inputs(config: str, **changes: Any) -> dict[str, Any]:
         ),
         (
             inputs(BARE),
+            inputs(RENDERED, before_restart={"cordon": False}, windows=[{"opens": "22:00", "closes": "04:00"}]),
+            f"this restarts the node and with it the worker: {KEYS}. `up` refuses it outside of machine.windows",
+        ),
+        (
+            inputs(BARE),
             inputs(RENDERED, apply_mode="staged"),
             f"this takes effect with the next boot, which nobody asks for (machine.apply_mode: staged): {KEYS}",
         ),
@@ -62,7 +67,7 @@ def inputs(config: str, **changes: Any) -> dict[str, Any]:
             f"this needs a restart, which the stack forbids; `up` will refuse it: {KEYS}",
         ),
     ],
-    ids=["same", "live", "restart", "restart at once", "staged", "forbidden"],
+    ids=["same", "live", "restart", "restart at once", "windows", "staged", "forbidden"],
 )
 def test_the_cost_names_the_keys(old: dict[str, Any], new: dict[str, Any], sentence: str) -> None:
     assert of_change(old, new) == sentence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from components import restart as restart_module
 from components.machine_ready import MachineNotReady
 from talos_gpu.kube.errors import ClusterRefused
 from talos_gpu.kube.quiet import CORDONED
+from talos_gpu.settings.machine import BeforeRestart
 from talos_gpu.talos.errors import PermissionDenied
 from talos_gpu.talos.facts import EXTENSIONS, LOADED_MODULES
 from tests.components.providing import PATH, cluster_of, props, providing
 from tests.kube.fake_api import Api
+from tests.kube.test_quiet import WORKER
 from tests.talos.asking import AUTHORITY
 from tests.talos.fake_talos import Node, serving
 from tests.talos.pki import talosconfig
@@ -89,10 +92,11 @@ def test_the_old_boot_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
     assert f"condition boot-id, last seen: still on boot {BOOT}; likely cause: it answers and was not restarted" in said
 
 
-def rebooting(node: Node) -> asyncio.Task[None]:
+def rebooting(node: Node, then: Callable[[], object] = lambda: None) -> asyncio.Task[None]:
     async def follow() -> None:
         while "reboot" not in node.calls:  # noqa: ASYNC110 - the fake tells by its record
             await asyncio.sleep(0.01)
+        then()
         node.files[BOOT_FILE] = f"{BOOT}\n".encode()
 
     return asyncio.create_task(follow())
@@ -117,6 +121,46 @@ def test_a_restart_happens_on_a_cordoned_node_that_is_free_in_the_end(tmp_path: 
     assert node.calls.count("reboot") == 1
     assert seen == ["unschedulable=True", "unschedulable gone"]
     assert CORDONED not in watched["metadata"]["annotations"]
+
+
+def test_a_restart_has_one_order(tmp_path: Path) -> None:
+    """Images, cordon, encodes, drain, restart, uncordon: what an `up` does, and so a rollout, whose step it is."""
+    node, api = gpu_node(), cluster_of()
+    node.files[BOOT_FILE] = b"old\n"
+    seen: list[str] = []
+    api.objects[PATH]["spec"] = _Spy({}, seen)
+    api.objects["/api/v1/pods"]["items"] = [copy.deepcopy(WORKER)]
+    api.objects["/api/v1/namespaces/media/pods/worker"] = WORKER
+    encodes = [b"process ffmpeg\n", b""]
+
+    def program(_: list[str]) -> tuple[int, bytes, bytes]:
+        seen.append(f"encodes: {len(encodes) - 1}")
+        return 0, encodes.pop(0), b""
+
+    def kubelet(pod: dict[str, Any]) -> None:
+        seen.append("image")
+        pod["status"] = {"containerStatuses": [{"name": "image", "state": {"terminated": {"exitCode": 0}}}]}
+
+    api.program, api.kubelet = program, kubelet
+    how = {**BeforeRestart(drain=True).model_dump(), "images": ["lab.local/tdarr-node:1"]}
+
+    async def conversation() -> None:
+        async with serving(node, AUTHORITY) as port, providing(tmp_path, api) as provider:
+            following = rebooting(
+                node, lambda: seen.append(f"restart, {len(api.objects['/api/v1/pods']['items'])} pods")
+            )
+            await provider._apply(props(port, reboot="request", boot_id_before="old", before_restart=how))
+            await following
+
+    asyncio.run(conversation())
+    assert seen == [
+        "image",
+        "unschedulable=True",
+        "encodes: 1",
+        "encodes: 0",
+        "restart, 0 pods",
+        "unschedulable gone",
+    ]
 
 
 class _Spy(dict[str, Any]):

@@ -222,6 +222,12 @@ def test_native_on_a_release_that_makes_its_own_spec(run: Runs) -> None:
     assert found.one("RuntimeClass").inputs["handler"] == "nvidia"
 
 
+def test_a_release_that_is_known_from_sources_alone_is_said_to_be(run: Runs) -> None:
+    found = run(node={"talos": "v1.14.0"}, cdi={"method": "native"})
+    assert any("Talos 1.14: read from its sources, not proven in the project's lab" in said for said in found.log)
+    assert not any("not proven" in said for said in run().log)
+
+
 def test_the_hook_by_nvidia_ctk_is_a_flag_of_the_generator(run: Runs) -> None:
     found = run(cdi={"hook": "nvidia-ctk"})
     assert pod(found, "Job")["containers"][0]["command"][-1] == "--nvidia-cdi-hook-path=/usr/local/bin/nvidia-ctk"
@@ -246,6 +252,18 @@ def test_without_a_worker_only_the_gpu_is_set_up(run: Runs) -> None:
     assert "Deployment" not in found.kinds()
     assert "DaemonSet" in found.kinds()
     assert "h264" not in found.exports["verify"]
+
+
+def test_the_worker_is_waited_for_right_before_its_pod_is_replaced(run: Runs) -> None:
+    found = run()
+    waiting = found.one("WorkerRestart")
+    assert found.one("DaemonSet").urn in waiting.request.dependencies
+    assert waiting.urn in found.one("Deployment").request.dependencies
+    parts = waiting.inputs["template"]
+    assert parts["tdarr.image"] == pod(found, "Deployment")["containers"][0]["image"]
+    assert parts["cdi.runtime"] == "nvidia-cdi"
+    assert parts["environment NVIDIA_VISIBLE_DEVICES"] == "all"
+    assert "WorkerRestart" not in run(tdarr=None).kinds()
 
 
 def test_adoption_takes_over_before_the_worker_and_retires_after_the_installer(run: Runs) -> None:

@@ -26,10 +26,10 @@ def without_installer(job: MainJob) -> Iterator[None]:
         wait_for("the installer is ready again", job.installer_ready)
 
 
-def why_it_fails(job: MainJob, name: str) -> str:
+def why_it_fails(job: MainJob, name: str, **spec: Any) -> str:
     """The event by which the kubelet says why a GPU pod does not start."""
     env = [{"name": "NVIDIA_VISIBLE_DEVICES", "value": "all"}]
-    start_pod(job, name, {"image": "lab.local/node-tools:1", "command": ["true"], "env": env}, gpu=True)
+    start_pod(job, name, {"image": "lab.local/node-tools:1", "command": ["true"], "env": env}, gpu=True, **spec)
     selector = f"involvedObject.name={name}"
 
     def failure() -> str:

@@ -34,7 +34,7 @@ def test_the_first_create_is_previewed_with_node_and_cluster_off(lab_that_is_off
     stack = Stack(lab_that_is_off, lab_that_is_off.node())
     stack.init()
     said = stack.operation("preview").stdout
-    assert "+ 21 to create" in said, said
+    assert "+ 23 to create" in said, said
 
 
 def test_an_update_is_previewed_with_node_and_cluster_off(job: MainJob) -> None:
@@ -47,7 +47,7 @@ def test_an_update_is_previewed_with_node_and_cluster_off(job: MainJob) -> None:
         job.lab.start(print)
         kubectl.wait_node_ready(job.lab, [job.node.name])
     assert '"6" => "7"' in " ".join(said.split()), said
-    assert "~ 1 to update" in said
+    assert "~ 2 to update" in said, "the worker and what waits for it"
     job.settle()
 
 

@@ -96,7 +96,7 @@ def installer_processes(job: MainJob) -> list[int]:
         ("source", "- drift_removed", delete_source),
         ("source", "- drift_driver", spoil_source),
         ("spec", "- drift_regenerated", regenerate_source),
-        ("machine", "", edit_part),
+        ("machine", "- drift_part", edit_part),
         ("daemonset", "", delete_daemon_set),
         ("spec", "- drift_edited", edit_installed_while_the_installer_hangs),
         ("source", "- drift_removed", wipe_var),

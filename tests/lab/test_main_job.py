@@ -25,6 +25,7 @@ ORDER = (
     "pulumi-python:dynamic/cdi:Spec",
     "kubernetes:core/v1:ConfigMap",
     "kubernetes:apps/v1:DaemonSet",
+    "pulumi-python:dynamic/talos:WorkerRestart",
     "kubernetes:apps/v1:Deployment",
 )
 """design.md, section 4."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lab import kubectl
+from lab.stack import events
 from tests.lab.conftest import MainJob, wait_for
 
 pytestmark = pytest.mark.lab
@@ -51,36 +54,61 @@ def daemon_sets(job: MainJob) -> list[str]:
     return [item["metadata"]["name"] for item in items]
 
 
-def test_from_spec_to_jit_and_back(job: MainJob) -> None:
-    boot = job.boot_id()
-    with job.configured(cdi={"method": "jit-cdi"}):
-        said = job.stack.operation("preview").stdout
-        assert (
-            f"this restarts the node and with it the worker: machine.files: {PART} (files are written at boot)" in said
-        )
-        impatient = job.configured(cdi={"method": "jit-cdi"}, machine={"before_restart": {"encode_deadline_s": 1}})
-        with impatient, encoding(job):
-            done = job.stack.operation("up", "--skip-preview", check=False)
-        assert done.returncode, done.stdout
-        told = " ".join((done.stdout + done.stderr).split())
-        assert f"{job.node.name} was not restarted: after 1 s there still ran process ffmpeg" in told, told
-        assert f"{job.node.name} is uncordoned" in told, told
-        assert not unschedulable(job), "cordoned, although it failed"
-        assert job.boot_id() == boot
-        job.encode()
+def worker_pods(job: MainJob) -> list[str]:
+    return sorted(pod["metadata"]["uid"] for pod in kubectl.get(job.lab, "pods", "-n", "media")["items"])
 
-        said = job.up()
-        assert f"{job.node.name} is uncordoned" in said, said
+
+def refused_while_it_encodes(job: MainJob, what: str, **changes: Any) -> str:
+    """What an `up` says that waits for an encode a second and then leaves `what` as it is."""
+    boot, pods = job.boot_id(), worker_pods(job)
+    with job.configured(**changes, machine={"before_restart": {"encode_deadline_s": 1}}), encoding(job):
+        done = job.stack.operation("up", "--skip-preview", check=False)
+    told = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode, told
+    assert f"{what} was not restarted: after 1 s there still ran process ffmpeg" in told, told
+    assert not unschedulable(job), "cordoned, although it failed"
+    assert (job.boot_id(), worker_pods(job)) == (boot, pods)
+    job.encode()
+    return told
+
+
+def test_from_spec_to_jit_and_back(job: MainJob, tmp_path: Path) -> None:
+    boot, node = job.boot_id(), job.node.name
+    with job.configured(cdi={"method": "jit-cdi"}):
+        said = " ".join(job.stack.operation("preview").stdout.split())
+        restart = f"this restarts the node and with it the worker: machine.files: {PART} (files are written at boot)"
+        assert f"{node}: {restart}, after the worker has come up on the new method" in said, said
+        assert f"{node}: this restarts the worker: cdi.runtime; environment NVIDIA_VISIBLE_DEVICES; no CDI spec" in said
+        refused_while_it_encodes(job, f"the worker on {node}", cdi={"method": "jit-cdi"})
+
+        log = tmp_path / "up.jsonl"
+        said = job.up("--event-log", str(log))
+        assert f"{node} is uncordoned" in said, said
+        began, ended = moments(log)
+        assert ended["kubernetes:apps/v1:Deployment"] < began["pulumi-python:dynamic/talos:MachineRestarted"]
         assert job.boot_id() != boot
+        assert job.stack.outputs()["boot_id"] == job.boot_id()
         assert not unschedulable(job)
         assert not job.inside(PART).exists()
-        assert f"nvidia-cdi-init-{job.node.name}" not in daemon_sets(job)
+        assert f"nvidia-cdi-init-{node}" not in daemon_sets(job)
         wait_for("the worker is ready", job.worker_ready, 120)
-        worker = kubectl.get(job.lab, "deployment", "-n", "media", f"tdarr-node-gpu-{job.node.name}")
+        worker = kubectl.get(job.lab, "deployment", "-n", "media", f"tdarr-node-gpu-{node}")
         assert worker["spec"]["template"]["spec"]["runtimeClassName"] == "nvidia"
         job.encode()
         assert job.quiet()
+    assert f"{node} is uncordoned" in refused_while_it_encodes(job, node)
     job.up()
     job.settle()
     job.encode()
     assert job.quiet()
+
+
+def moments(log: Path) -> tuple[dict[str, int], dict[str, int]]:
+    """When the engine began and ended with each type's update, by number of the event."""
+    began, ended = dict[str, int](), dict[str, int]()
+    for number, event in enumerate(events(log)):
+        for kind, into in (("resourcePreEvent", began), ("resOutputsEvent", ended)):
+            metadata = event.get(kind, {}).get("metadata", {})
+            if metadata.get("op") == "update":
+                into[str(metadata["type"])] = number
+    return began, ended

@@ -1,8 +1,9 @@
-"""A cluster as the write-up leaves it, adopted; then its node upgraded from Talos 1.11 to 1.13 and back.
+"""A cluster as the write-up leaves it, adopted; then its node upgraded from Talos 1.11 to 1.13, 1.14, and back.
 
 The upgrade is made by hand first, without Pulumi; then the stack follows.
 
-The 1.13 node is a profile of the lab (lab/profiles.py): what is pretended of it is said there.
+The nodes of 1.13 and 1.14 are profiles of the lab (lab/profiles.py): what is pretended of them is said there; that of
+1.14 stands on documents alone.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from lab import kubectl
 from lab.lab import Lab
 from lab.layers import base_layer
 from lab.nodes import PROFILE
-from lab.profiles import DRIVER_113, PROFILE_113, native_layer
+from lab.profiles import DRIVER_113, PROFILE_113, PROFILE_114, native_layer
 from lab.stack import Stack
 from tests.lab.conftest import MainJob, wait_for
 from tests.lab.pods import why_it_fails
@@ -27,6 +29,7 @@ pytestmark = pytest.mark.lab
 
 INSTALLED = "/run/cdi/nvidia.yaml"
 PART = "/etc/cri/conf.d/20-customization.part"
+NATIVE = {"1.13": PROFILE_113, "1.14": PROFILE_114}
 GPU_113 = {"model": "Quadro P2000", "driver": DRIVER_113, "memory_mib": 5120}
 
 
@@ -111,8 +114,8 @@ def become(job: MainJob, release: str) -> None:
     """What `talosctl upgrade` does to a node: another image, then a boot."""
     node, binaries = job.node, job.lab.binaries
     node.stop()
-    if release == "1.13":
-        node.write_profile(PROFILE_113)
+    if release in NATIVE:
+        node.write_profile(NATIVE[release])
         node.set_layers([native_layer(binaries, DRIVER_113), base_layer(binaries)])
     else:
         node.write_profile(PROFILE)
@@ -175,13 +178,7 @@ def test_an_upgrade_by_hand_and_the_stack_after_it(job: MainJob) -> None:
     assert job.inside(INSTALLED).read_text() == systems
 
     # the stack follows
-    native = {
-        "node": {"talos": "v1.13.0", "gpu": GPU_113},
-        "cdi": {"method": "native"},
-        "adopt": True,
-        "tdarr": {"namespace": {"create": False}},
-    }
-    with job.configured(**native):
+    with job.configured(**native("v1.13.0")):
         preview = job.stack.operation("preview").stdout
         assert f"this restarts the node and with it the worker: machine.files: {PART}" in preview, preview
         job.up()
@@ -192,13 +189,88 @@ def test_an_upgrade_by_hand_and_the_stack_after_it(job: MainJob) -> None:
         assert ".real" not in job.inside(INSTALLED).read_text()
         job.encode()
 
-    # and back
+
+def test_on_to_1_14_and_back_without_a_restart_that_is_asked_for(job: MainJob) -> None:
+    become(job, "1.14")
+    with job.configured(**native("v1.14.0"), machine={"base": str(with_a_customization(job))}):
+        preview = job.stack.operation("preview").stdout
+        assert "the machine config changes on the running machine, without a restart" in preview, preview
+        boot = job.boot_id()
+        job.up()
+        assert kinds(job) == ["CRICustomizationConfig", *["KernelModuleConfig"] * 4, "UdevRulesConfig"]
+        wait_for("containerd was restarted for it", lambda: "restarting service cri" in job.node.daemon.log.read_text())
+        assert "127.0.0.1:11234" in job.inside("/etc/cri/conf.d/cri.toml").read_text()
+        assert job.boot_id() == boot
+        wait_for("containerd serves again", lambda: job.node.run("/bin/ctr", "version", check=False).returncode == 0)
+        wait_for("the worker is ready", job.worker_ready, 120)
+        assert job.quiet()
+        job.encode()
+
+    # 1.13 would not boot on those documents: they go first, while 1.14 runs
+    with job.configured(**native("v1.14.0", treat_as="v1.13.0")):
+        job.up()
+        assert kinds(job) == []
+        assert job.boot_id() == boot
+    become(job, "1.13")
+    with job.configured(**native("v1.13.0")):
+        job.up()
+        wait_for("the worker is ready", job.worker_ready, 120)
+        assert job.quiet()
+        job.encode()
+
+
+def test_back_to_1_11(job: MainJob) -> None:
     become(job, "1.11")
+    legacy_by_a_sysctl(job)
     job.up()
     job.settle()
     assert job.quiet()
     assert "/usr/local/bin/nvidia-cdi-hook.real" in job.inside(INSTALLED).read_text()
     job.encode()
+
+
+def legacy_by_a_sysctl(job: MainJob) -> None:
+    """Method sysctl as far as the lab has it: the sysctl, live; what injects then is libnvidia-container, not here."""
+    boot = job.boot_id()
+    with job.configured(cdi={"method": "sysctl"}, tdarr=None, adopt=True):
+        said = " ".join(job.stack.operation("preview").stdout.split())
+        assert "the machine config changes on the running machine, without a restart" in said, said
+        assert "cdi.method: sysctl sets net.core.bpf_jit_harden to 1 for the whole node" in said, said
+        job.up()
+        assert job.boot_id() == boot
+        assert job.stack.outputs()["facts"]["bpf_jit_harden"] == "1"
+        assert job.quiet()
+        why = why_it_fails(job, "legacy", runtimeClassName="nvidia")
+        assert "nvidia-container-cli" in why, why
+
+
+def native(release: str, **more: str) -> dict[str, Any]:
+    return {
+        "node": {"talos": release, "gpu": GPU_113, **more},
+        "cdi": {"method": "native"},
+        "adopt": True,
+        "tdarr": {"namespace": {"create": False}},
+    }
+
+
+def with_a_customization(job: MainJob) -> Path:
+    """The node's base with what 1.14 has in place of the containerd part, from somebody else."""
+    base = (job.lab.paths.talos / f"{job.node.name}.yaml").read_text()
+    path = job.stack.config.with_name("customized.yaml")
+    document = {
+        "apiVersion": "v1alpha1",
+        "kind": "CRICustomizationConfig",
+        "name": "metrics",
+        "content": '[metrics]\n  address = "127.0.0.1:11234"\n',
+    }
+    path.write_text(f"{base}---\n{yaml.safe_dump(document)}")
+    return path
+
+
+def kinds(job: MainJob) -> list[str]:
+    """Kinds of the documents beside v1alpha1 in the config that the node has for its next boot."""
+    config = (job.node.state / "state" / "config.yaml").read_text()
+    return sorted(document["kind"] for document in yaml.safe_load_all(config) if "kind" in document)
 
 
 def _read(job: MainJob, path: str) -> str:

@@ -33,6 +33,11 @@ def test_a_go_module_passes_vet_and_its_own_tests(module: str) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_node_passes_vet_on_the_machinery_of_1_13_too() -> None:
+    done = go("node", "vet", "-modfile=talos-1.13.mod", "-tags=talos113", "./...")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_go_files_are_formatted(module: str) -> None:
     gofmt = shutil.which("gofmt")

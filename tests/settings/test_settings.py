@@ -204,3 +204,12 @@ def test_the_encode_floor_is_a_number_of_the_gpu() -> None:
     assert parse(valid()).node.gpu.encode_floor == 1.0
     assert parse(floor(4)).node.gpu.encode_floor == 4.0
     assert len(faults(floor(-1))) == len(faults(floor("4"))) == 1
+
+
+def test_the_price_of_the_sysctl_is_told_and_of_no_other_method() -> None:
+    [told] = parse(valid(cdi={"method": "sysctl"})).warnings
+    assert told == (
+        "cdi.method: sysctl sets net.core.bpf_jit_harden to 1 for the whole node, where Talos has 2: BPF programs of "
+        "privileged users are no longer hardened against JIT spraying; methods spec and jit-cdi leave it at 2"
+    )
+    assert parse(valid(cdi={"method": "jit-cdi"})).warnings == []

@@ -13,7 +13,7 @@ from tests.talos.asking import AUTHORITY, connected, credentials
 from tests.talos.fake_talos import ADDRESS, Node, serving
 from tests.talos.test_facts import gpu_node
 
-FACTS = 11
+FACTS = 12
 """Calls that read_facts makes; while none is answered yet, all are asked."""
 
 

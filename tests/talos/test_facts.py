@@ -21,10 +21,12 @@ from talos_gpu.talos.facts import (
     KERNEL_PARAMS,
     LOADED_MODULES,
     SBOM_ITEMS,
+    UDEV_RULES,
     NodeFacts,
     read_facts,
     spec_source,
 )
+from talos_gpu.talos.machine_config import UDEV_RULES as RULES
 from talos_gpu.talos.machine_config import wanted
 from talos_gpu.talos.part import PART_PATH, part_toml
 from talos_gpu.talos.releases import Method, strategy_for
@@ -85,6 +87,7 @@ def gpu_node() -> Node:
             "/proc/driver/nvidia/version": NVIDIA_CLOSED.encode(),
             "/proc/devices": DEVICES.encode(),
             PART_PATH: part_toml(R111, default_runtime=False).encode(),
+            UDEV_RULES: "".join(f"{rule}\n" for rule in RULES).encode(),
         },
     )
 
@@ -116,6 +119,7 @@ def test_an_admin_reads_every_fact() -> None:
         },
         char_majors={"mem": 1, "nvidia": 195, "nvidia-modeset": 195, "nvidiactl": 195, "drm": 226, "nvidia-uvm": 511},
         part=part_toml(R111, default_runtime=False),
+        udev_rules="".join(f"{rule}\n" for rule in RULES),
         unread={},
     )
 
@@ -130,7 +134,7 @@ def test_a_reader_knows_what_resources_tell_and_why_the_rest_is_missing() -> Non
     )
     assert (facts.bpf_jit_harden, facts.containerd) == (2, "2.1.4")
     reason = "needs role os:admin, the certificate has os:reader"
-    assert facts.unread == {"boot_id": reason, "char_majors": reason, "part": reason}
+    assert facts.unread == dict.fromkeys(("boot_id", "char_majors", "part", "udev_rules"), reason)
 
 
 def test_a_node_without_a_gpu_is_no_error() -> None:
@@ -211,6 +215,17 @@ def test_everything_that_is_not_as_wanted_is_a_sentence() -> None:
         "/etc/cri/conf.d/20-customization.part is not there",
         "node label node.kubernetes.io/gpu-vendor is missing",
     ]
+
+
+def test_a_udev_rule_that_is_gone_is_told_where_the_file_can_be_read() -> None:
+    want = wanted(R111, Method.SPEC)
+    [render, card] = RULES
+    there = replace(READY, udev_rules=f"{card}\n")
+    assert effective_differences(there, LABELS, want) == [f"{UDEV_RULES} lacks the rule {render}"]
+    assert (
+        effective_differences(replace(READY, udev_rules=f"{card}\n{render.replace(', ', ',')}\n"), LABELS, want) == []
+    )
+    assert effective_differences(there, LABELS, wanted(strategy_for("1.14"), Method.NATIVE)) == []
 
 
 def test_a_part_edited_on_the_node_is_told_key_by_key() -> None:

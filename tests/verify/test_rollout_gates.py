@@ -20,7 +20,7 @@ from talos_gpu.cdi import Strategy, patch
 from talos_gpu.rollout import gates
 from talos_gpu.rollout.gates import Asked, Said, Verdict
 from talos_gpu.rollout.model import Gate
-from talos_gpu.rollout.node_gates import READY
+from talos_gpu.rollout.node_gates import AFTER, READY
 from talos_gpu.talos.facts import LOADED_MODULES
 from talos_gpu.talos.machine_config import LABEL, MODULES, wanted
 from talos_gpu.talos.part import PART_PATH
@@ -48,6 +48,8 @@ class Scene:
         default_factory=lambda: {"boot_id": "new", "boot_id_before": "old", "reboot": "apply", "reboot_pending": False}
     )
     """The outputs of MachineReady in the stack's state."""
+    after: dict[str, Any] = field(default_factory=dict)
+    """Those of MachineRestarted."""
     update: dict[str, Any] = field(default_factory=lambda: dict(TOUCHED))
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -65,6 +67,7 @@ class Scene:
     def ask(self, name: str, seconds: int = 1, meanwhile: Callable[[], None] = lambda: None) -> Said:
         """What a gate says; `meanwhile` is done half a second after it was asked."""
         resources = [{"type": READY, "outputs": self.ready}] if self.ready else []
+        resources += [{"type": AFTER, "outputs": self.after}] if self.after else []
         (self.bin / "state").write_text(json.dumps({"deployment": {"resources": resources}}))
 
         async def conversation() -> Said:
@@ -162,6 +165,17 @@ def test_machine_ready_compares_the_boot(  # noqa: PLR0917 - a table's columns
     said = scene.ask("machine-ready")
     assert said.verdict is verdict
     assert words in f"{said.evidence} {said.cause}"
+
+
+@pytest.mark.parametrize("reboot", ["none", "request"])
+def test_a_restart_that_waited_for_the_worker_is_the_one_that_counts(scene: Scene, reboot: str) -> None:
+    scene.ready |= {"boot_id": "old", "reboot": "none"}
+    scene.after = {**scene.ready, "boot_id": "new", "reboot": reboot}
+    said = scene.ask("machine-ready")
+    if reboot == "none":
+        assert (said.verdict, said.cause[:26]) == (Verdict.FAILED, "it has restarted since its")
+    else:
+        assert (said.verdict, "the update restarted it" in said.evidence) == (Verdict.PASSED, True)
 
 
 def test_machine_ready_sees_a_config_that_no_longer_holds(scene: Scene) -> None:

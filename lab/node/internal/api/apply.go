@@ -9,11 +9,12 @@ import (
 
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"github.com/siderolabs/talos/pkg/machinery/config"
-	"github.com/siderolabs/talos/pkg/machinery/config/configdiff"
-	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
 	"github.com/siderolabs/talos/pkg/machinery/constants"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"talos-nvidia-cdi/lab/node/internal/documents"
+	"talos-nvidia-cdi/lab/node/internal/machinery"
 )
 
 const (
@@ -38,12 +39,18 @@ type plan struct {
 	because string
 }
 
-// ApplyConfiguration loads, validates and applies a machine config as Talos 1.11 does.
+// ApplyConfiguration loads, validates and applies a machine config as Talos does: up to 1.13 by the rule of what a running
+// machine takes; from 1.14 on without ever restarting it (siderolabs/talos 995bc30d5; not proven).
 func (n *Node) ApplyConfiguration(
 	ctx context.Context, in *machine.ApplyConfigurationRequest,
 ) (*machine.ApplyConfigurationResponse, error) {
 	n.applying.Lock()
 	defer n.applying.Unlock()
+
+	if in.Mode == modeReboot && n.neverReboots() {
+		return nil, status.Error(codes.Unimplemented,
+			"the REBOOT mode is not supported, please use AUTO or NO_REBOOT modes instead")
+	}
 
 	if in.Mode != modeTry {
 		n.endTrial()
@@ -56,7 +63,7 @@ func (n *Node) ApplyConfiguration(
 
 	running := n.machine.Config()
 
-	how, err := planFor(in.Mode, running, next)
+	how, err := n.planFor(in.Mode, running, next)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}
@@ -85,7 +92,7 @@ func (n *Node) ApplyConfiguration(
 }
 
 func (n *Node) load(ctx context.Context, raw []byte) (config.Provider, []string, error) {
-	next, err := configloader.NewFromBytes(raw)
+	next, err := documents.Load(raw, n.machine.Profile.Minor())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -105,8 +112,19 @@ func (n *Node) load(ctx context.Context, raw []byte) (config.Provider, []string,
 	return next, slices.Concat(warnings, more), err
 }
 
-func planFor(asked machine.ApplyConfigurationRequest_Mode, running, next config.Provider) (plan, error) {
+func (n *Node) neverReboots() bool { return n.machine.Profile.Minor() >= documents.Since }
+
+func (n *Node) planFor(asked machine.ApplyConfigurationRequest_Mode, running, next config.Provider) (plan, error) {
 	live := plan{mode: asked, details: "Applied configuration without a reboot"}
+
+	if n.neverReboots() && asked != modeStaged {
+		if asked == modeAuto {
+			live.mode = modeNoReboot
+		}
+
+		return live, nil
+	}
+
 	reboot := plan{mode: modeReboot, details: "Applied configuration with a reboot"}
 
 	switch asked {
@@ -138,7 +156,7 @@ func summary(how plan, running, next config.Provider) (string, error) {
 		before = running
 	}
 
-	diff, err := configdiff.DiffToString(before, next)
+	diff, err := machinery.Diff(before, next)
 	if err != nil {
 		return "", fmt.Errorf("failed to generate diff: %w", err)
 	}

@@ -6,14 +6,15 @@ import (
 	"reflect"
 
 	"github.com/siderolabs/talos/pkg/machinery/config"
-	"github.com/siderolabs/talos/pkg/machinery/config/configdiff"
 	"github.com/siderolabs/talos/pkg/machinery/config/container"
 	"github.com/siderolabs/talos/pkg/machinery/config/types/v1alpha1"
+
+	"talos-nvidia-cdi/lab/node/internal/machinery"
 )
 
 // CanApplyImmediate returns why next needs a reboot over running, with the diff of what does; nil if it needs none.
 // Only the v1alpha1 document can: the others always apply to a running machine
-// (siderolabs/talos, internal/app/machined/pkg/runtime/v1alpha1/v1alpha1_runtime.go, release 1.11).
+// (siderolabs/talos, internal/app/machined/pkg/runtime/v1alpha1/v1alpha1_runtime.go, releases 1.10 to 1.13).
 func CanApplyImmediate(running, next config.Provider) error {
 	if running == nil {
 		return errors.New("no current config")
@@ -35,7 +36,7 @@ func CanApplyImmediate(running, next config.Provider) error {
 		return nil
 	}
 
-	diff, err := configdiff.DiffToString(container.NewV1Alpha1(before), container.NewV1Alpha1(after))
+	diff, err := machinery.Diff(container.NewV1Alpha1(before), container.NewV1Alpha1(after))
 	if err != nil {
 		return fmt.Errorf("error calculating diff: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"talos-nvidia-cdi/lab/node/internal/boot"
+	"talos-nvidia-cdi/lab/node/internal/machinery"
 )
 
 // Node answers the calls of the machine service.
@@ -38,7 +39,7 @@ func (n *Node) Version(context.Context, *emptypb.Empty) (*machine.VersionRespons
 	}
 
 	if provider := n.machine.Config(); provider != nil {
-		answer.Features = &machine.FeaturesInfo{Rbac: provider.Machine().Features().RBACEnabled()}
+		answer.Features = &machine.FeaturesInfo{Rbac: machinery.RBAC(provider)}
 	}
 
 	return &machine.VersionResponse{Messages: []*machine.Version{answer}}, nil

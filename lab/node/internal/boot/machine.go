@@ -12,6 +12,7 @@ import (
 	"github.com/siderolabs/talos/pkg/machinery/api/machine"
 	"github.com/siderolabs/talos/pkg/machinery/config"
 
+	"talos-nvidia-cdi/lab/node/internal/documents"
 	"talos-nvidia-cdi/lab/node/internal/spec"
 )
 
@@ -129,6 +130,12 @@ func (m *Machine) Use(provider config.Provider) error {
 		return err
 	}
 
+	if stage, _ := m.Stage(); m.customizesLive() && stage == Running {
+		if err := m.customizeLive(); err != nil {
+			return err
+		}
+	}
+
 	m.notify()
 
 	return nil
@@ -138,6 +145,10 @@ func (m *Machine) loadModules(provider config.Provider) error {
 	var wanted []string
 	for _, module := range provider.Machine().Kernel().Modules() {
 		wanted = append(wanted, module.Name())
+	}
+
+	if later, ok := provider.(*documents.Config); ok {
+		wanted = append(wanted, later.Modules...)
 	}
 
 	m.mu.Lock()

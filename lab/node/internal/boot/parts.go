@@ -1,7 +1,9 @@
 package boot
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,29 +17,36 @@ const (
 	mergedConfig = partsDir + "/cri.toml"
 )
 
-// mergeParts merges every part of partsDir, in order of their names, into the file that containerd imports.
-func mergeParts() error {
+// mergeParts merges every part of partsDir and what is to be merged beside them, in order of their names, into the file
+// that containerd imports; tells whether that file has changed.
+func mergeParts(beside map[string][]byte) (bool, error) {
 	parts, err := filepath.Glob(partsDir + "/*.part")
 	if err != nil {
-		return err
+		return false, err
 	}
 
-	slices.Sort(parts)
-
-	texts := make(map[string][]byte, len(parts))
+	texts := maps.Clone(beside)
+	if texts == nil {
+		texts = map[string][]byte{}
+	}
 
 	for _, part := range parts {
-		if texts[part], err = os.ReadFile(part); err != nil {
-			return err
+		if texts[filepath.Base(part)], err = os.ReadFile(part); err != nil {
+			return false, err
 		}
 	}
 
-	merged, err := MergeTOML(parts, texts)
+	merged, err := MergeTOML(slices.Sorted(maps.Keys(texts)), texts)
 	if err != nil {
-		return err
+		return false, err
 	}
 
-	return os.WriteFile(mergedConfig, merged, 0o600)
+	before, err := os.ReadFile(mergedConfig)
+	if err != nil && !os.IsNotExist(err) {
+		return false, err
+	}
+
+	return !bytes.Equal(before, merged), os.WriteFile(mergedConfig, merged, 0o600)
 }
 
 // MergeTOML merges texts in the order of names: tables by key, arrays one behind the other, scalars the later one

@@ -6,11 +6,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/siderolabs/talos/pkg/machinery/config"
-	"github.com/siderolabs/talos/pkg/machinery/config/configloader"
+	talosconfig "github.com/siderolabs/talos/pkg/machinery/config/config"
 
+	"talos-nvidia-cdi/lab/node/internal/documents"
 	"talos-nvidia-cdi/lab/node/internal/spec"
 )
 
@@ -61,7 +63,7 @@ func (m *Machine) boot() error {
 		{"mountEphemeral", ephemeral},
 		{"writeUdevRules", m.writeUdevRules},
 		{"writeUserFiles", m.writeUserFiles},
-		{"mergeCRIConfig", mergeParts},
+		{"mergeCRIConfig", m.mergeCRIConfig},
 	} {
 		if err := task.do(); err != nil {
 			return fmt.Errorf("task %s: failed: %w", task.name, err)
@@ -77,7 +79,7 @@ func (m *Machine) loadConfig() error {
 		return err
 	}
 
-	provider, err := configloader.NewFromBytes(raw)
+	provider, err := documents.Load(raw, m.Profile.Minor())
 	if err != nil {
 		return err
 	}
@@ -100,6 +102,10 @@ func (m *Machine) writeUserFiles() error {
 	files, err := m.Config().Machine().Files()
 	if err != nil {
 		return err
+	}
+
+	if m.customizesLive() {
+		files = slices.DeleteFunc(files, func(file talosconfig.File) bool { return file.Path() == customizationPart })
 	}
 
 	return writeFiles(files)

@@ -42,13 +42,14 @@ type services struct {
 
 	mu      sync.Mutex
 	infos   map[string]*machine.ServiceInfo
+	pids    map[string]int
 	changed chan struct{}
 }
 
 func newServices(say func(string, ...any), moved func()) *services {
 	return &services{
 		reaper: newReaper(), say: say, moved: moved,
-		infos: map[string]*machine.ServiceInfo{}, changed: make(chan struct{}),
+		infos: map[string]*machine.ServiceInfo{}, pids: map[string]int{}, changed: make(chan struct{}),
 	}
 }
 
@@ -198,6 +199,7 @@ func (s *services) run(service Service) (int, error) {
 		return 0, err
 	}
 
+	s.started(service.ID, pid)
 	s.event(service.ID, "Running", "Process Process(%q) started with PID %d", service.Args, pid)
 
 	ctx, stop := context.WithCancel(context.Background())

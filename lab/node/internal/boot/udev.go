@@ -5,12 +5,19 @@ import (
 	"strings"
 
 	"github.com/siderolabs/talos/pkg/machinery/constants"
+
+	"talos-nvidia-cdi/lab/node/internal/documents"
 )
 
-// writeUdevRules writes machine.udev.rules where Talos 1.11 does at every boot (v1alpha1_sequencer_tasks.go,
-// WriteUdevRules). No udev reads them here.
+// writeUdevRules writes machine.udev.rules, or those of 1.14's document, where Talos 1.11 does at every boot
+// (v1alpha1_sequencer_tasks.go, WriteUdevRules). No udev reads them here.
 func (m *Machine) writeUdevRules() error {
-	return os.WriteFile(constants.UdevRulesPath, []byte(udevRules(m.Config().Machine().Udev().Rules())), 0o644)
+	rules := m.Config().Machine().Udev().Rules()
+	if later, ok := m.Config().(*documents.Config); ok && later.UdevRules != nil {
+		rules = later.UdevRules
+	}
+
+	return os.WriteFile(constants.UdevRulesPath, []byte(udevRules(rules)), 0o644)
 }
 
 // udevRules is the file's text: a rule a line.

@@ -89,3 +89,14 @@ func Load[T any](path string) (T, error) {
 
 	return value, nil
 }
+
+// Minor is the minor number of the release that is pretended: 11 of v1.11.1.
+func (p Profile) Minor() int {
+	var major, minor int
+
+	if _, err := fmt.Sscanf(p.Talos, "v%d.%d.", &major, &minor); err != nil {
+		panic(fmt.Sprintf("the profile's talos %q is no v1.N.M", p.Talos))
+	}
+
+	return minor
+}
