@@ -102,9 +102,8 @@ class Fleet:
             yield running
         finally:
             late.cancel()
-            if running.process.poll() is None:
+            with running.process:  # closes its pipes
                 running.process.kill()
-                running.process.communicate()
 
     def planned(self) -> dict[str, Any]:
         """Plan and approve."""
