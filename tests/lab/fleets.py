@@ -61,6 +61,8 @@ class Fleet:
 
     lab: Lab
     stacks: list[Stack]
+    here: Path = Path()
+    """A folder in which tests and gates that are commands meet."""
 
     def __getitem__(self, name: str) -> MainJob:
         """A stack by its name, with the tests' ways to break its node."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from lab import fleet, kubectl
 from talos_gpu.rollout.gates import BUILT_IN
 from tests.lab.broken_node import device, installed
 from tests.lab.conftest import MainJob, wait_for
-from tests.lab.fleets import REBOOTS, Fleet, following, started
+from tests.lab.fleets import COMMAND_S, REBOOTS, Fleet, following, started
 from tests.lab.verifying import pretending, transcoding
 
 pytestmark = pytest.mark.lab
@@ -22,22 +22,46 @@ pytestmark = pytest.mark.lab
 LABEL = "example.com/rollout"
 BUSY_S = 60
 """Seconds that the encode gate waits for a transcode here."""
-ROLLOUT: Mapping[str, Any] = {
-    "waves": [{"count": 1}],
-    "gates": [{"name": name, "timeout_s": BUSY_S if name == "encode" else fleet.GATE_S} for name in BUILT_IN],
-}
+HERE_NAME = "here"
+HERE = 'touch "$0/$ROLLOUT_STACK.asked"; while [ ! -e "$0/$ROLLOUT_STACK.go" ]; do sleep 0.1; done'
+"""A gate that says that it is asked, and passes when it is let."""
 STALE = {"path": "/dev/nvidia-uvm", "type": "c", "major": 238, "minor": 0}
 AWAY_S = 40
 """Seconds within which the node must be back that does not come back."""
 
 
 @pytest.fixture(scope="module")
-def three(binaries: Path) -> Iterator[Fleet]:
+def three(binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Three nodes, every one encoding; a worker is Ready whatever its GPU says, so that the gates judge that alone."""
-    overrides = {"tdarr": {"readiness": "none"}, "machine": {"ready_timeout_s": 180}}
-    with started("test-stops", binaries, [3], overrides) as made:
-        fleet.write_rollout(made.lab, ROLLOUT)
+    with started("test-stops", binaries, [3], {"tdarr": {"readiness": "none"}}) as made:
+        here = tmp_path_factory.mktemp("here")
+        timeouts = {"encode": BUSY_S}
+        gates = [{"name": name, "timeout_s": timeouts.get(name, fleet.GATE_S)} for name in BUILT_IN]
+        first = {"name": HERE_NAME, "command": ["sh", "-c", HERE, str(here)]}
+        fleet.write_rollout(made.lab, {"waves": [{"count": 1}], "gates": [first, *gates]})
+        for stack in made.stacks:
+            (here / f"{stack.name}.go").touch()
+        made.here = here
         yield made
+
+
+@contextmanager
+def broken(
+    three: Fleet, words: Sequence[str], job: MainJob, breaking: Callable[[MainJob], AbstractContextManager[None]]
+) -> Iterator[str]:
+    """A rollout whose stack's GPU breaks between update and gates, so that it fails; broken still in the block.
+
+    Yields what it printed.
+    """
+    asked, go = (three.here / f"{job.stack.name}.{which}" for which in ("asked", "go"))
+    go.unlink()
+    process = three.start(words)
+    wait_for("its gates are asked, or it has ended", lambda: asked.exists() or process.poll() is not None, COMMAND_S)
+    with breaking(job):
+        go.touch()
+        out, err = process.communicate(timeout=COMMAND_S)
+        assert process.returncode == 1, out + err
+        yield out
 
 
 def labelled(job: MainJob, value: str) -> None:
@@ -82,8 +106,9 @@ def stopped_at(three: Fleet, stack: str, said: str, root: str) -> list[str]:
 
     To be asked while the stack's node is broken still.
     """
-    [finding] = three.doctor(stack)
-    assert finding["check"] == root, finding
+    findings = three.doctor(stack)
+    assert [finding["check"] for finding in findings] == [root], f"{findings}\n{said}"
+    [finding] = findings
     found = three.report()[stack]
     assert found["state"] == "failed"
     assert f"doctor: {root}: {finding['cause']} ({finding['evidence']}); {finding['remedy']}" in found["cause"]
@@ -98,19 +123,15 @@ def test_a_broken_gpu_stops_it_at_its_wave_and_what_cannot_tell_does_too(three: 
         labelled(job, "one")
     three.planned()
 
-    with no_device(first):
-        done = three.rollout("run")
-        assert done.returncode == 1, done.stdout + done.stderr
-        resume = stopped_at(three, "lab", done.stdout, "device-node-missing")
+    with broken(three, three.words("run"), first, no_device) as said:
+        resume = stopped_at(three, "lab", said, "device-node-missing")
     assert resume[-1] == "resume"
     assert [label(job) for job in (first, second, third)] == ["one", None, None]
     untouched = {name: found for name, found in three.report().items() if name != "lab"}
     assert {(found["state"], len(found["steps"])) for found in untouched.values()} == {("not-started", 0)}
 
-    with stale_major(second):
-        done = three.run(resume)
-        assert done.returncode == 1, done.stdout + done.stderr
-        assert stopped_at(three, "lab-2", done.stdout, "uvm-major-moved") == resume
+    with broken(three, resume, second, stale_major) as said:
+        assert stopped_at(three, "lab-2", said, "uvm-major-moved") == resume
     assert [label(job) for job in (first, second, third)] == ["one", "one", None]
     assert {name: found["state"] for name, found in three.report().items()} == {
         "lab": "done",
