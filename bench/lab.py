@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from bench.figure import Amount, Note
 from lab import kubectl, toolchain
 from lab.lab import Lab
+from lab.memory import pss
 from lab.up import bring_up
 
 _MIB = 1024
@@ -44,7 +44,7 @@ def _up(lab: Lab) -> Iterator[Amount | Note]:
 
 def _memory(lab: Lab) -> Amount:
     """PSS of every process of the lab; Pulumi does not run now."""
-    sizes = sorted(_pss(lab), reverse=True)
+    sizes = sorted(((size, name) for name, size in pss([lab])), reverse=True)
     largest = ", ".join(f"{name} {kib / _MIB:.0f}" for kib, name in sizes[:4])
     return Amount(
         "lab: memory with one node",
@@ -53,21 +53,6 @@ def _memory(lab: Lab) -> Amount:
         _MEMORY_BAR,
         f"most of it: {largest}",
     )
-
-
-def _pss(lab: Lab) -> Iterator[tuple[int, str]]:
-    root, cgroup = str(lab.paths.root), f"talos-lab-{lab.paths.tag}-"
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            ours = (
-                root in (process / "cmdline").read_text(errors="replace") or cgroup in (process / "cgroup").read_text()
-            )
-            if ours:
-                lines = (process / "smaps_rollup").read_text().splitlines()
-                [pss] = [line.split()[1] for line in lines if line.startswith("Pss:")]
-                yield int(pss), (process / "comm").read_text().strip()
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has ended
 
 
 def _build() -> Iterator[Amount | Note]:

@@ -48,12 +48,15 @@ def up(name: Name = "lab") -> None:
 
 @app.command()
 def fleet(
-    nodes: Annotated[int, typer.Option(min=1, max=8, help="how many, all in one cluster")] = 2, name: Name = "fleet"
+    nodes: Annotated[
+        list[int] | None, typer.Option(min=1, max=8, help="nodes of one cluster; again for a further cluster")
+    ] = None,
+    name: Name = "fleet",
 ) -> None:
-    """Bring up several nodes in one cluster, a stack each, and write a rollout.yaml over them."""
+    """Bring up several nodes, in one cluster or more, a stack each, and write a rollout.yaml over them."""
     from lab.fleet import bring_up, command  # noqa: PLC0415 - see up
 
-    made = bring_up(name, nodes, _say)
+    made = bring_up(name, nodes or [2], _say)
     _say(f'Next: eval "$({sys.executable} -m lab env --name {name})"')
     _say(f"      {command(made)} plan")
 
@@ -79,10 +82,12 @@ def prepare() -> None:
 
 @app.command()
 def down(name: Name = "lab") -> None:
-    """End and delete everything of the lab; the cache of built programs stays."""
+    """End and delete everything of the lab, every cluster of a fleet; the cache of built programs stays."""
+    from lab import fleet as fleets  # noqa: PLC0415 - see up
+
     lab = Lab(name, folder())
     with lab.locked():
-        for line in lab.down():
+        for line in fleets.down(lab):
             _say(f"ended: {line}")
 
 

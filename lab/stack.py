@@ -24,7 +24,7 @@ from lab.errors import LabRefused, StepFailed
 from lab.images.oci import pinned
 from lab.lab import Lab
 from lab.nodes import Node
-from lab.paths import PROJECT
+from lab.paths import PROJECT, LabPaths
 
 NAMESPACE = "talos-nvidia-cdi"
 SHARED_BY_THE_FIRST: Mapping[str, Any] = {
@@ -44,42 +44,48 @@ def plugins_wanted() -> Literal["standin", "official"]:
     return "standin"
 
 
-def engine_of(lab: Lab) -> Engine:
-    """Lay out the lab's own PULUMI_HOME and return the engine in it."""
-    return install(lab.paths.pulumi_home, lab.binaries, Path(sys.prefix) / "bin" / "python", plugins_wanted())
+def engine_of(lab: Lab, home: LabPaths | None = None) -> Engine:
+    """Lay out a PULUMI_HOME below `home`, the lab's own folder unless said, and return the engine in it."""
+    return install((home or lab.paths).pulumi_home, lab.binaries, Path(sys.prefix) / "bin" / "python", plugins_wanted())
 
 
 class Stack:
     """The stack of one node."""
 
-    def __init__(self, lab: Lab, node: Node, overrides: Mapping[str, Any] | None = None) -> None:
-        """`overrides`: settings by top-level key, laid over the template's."""
+    def __init__(
+        self, lab: Lab, node: Node, overrides: Mapping[str, Any] | None = None, home: LabPaths | None = None
+    ) -> None:
+        """`overrides`: settings by top-level key, laid over the template's.
+
+        `home`: where configuration, state and engine are; the lab's own folder unless said.
+        """
         self.lab, self.node = lab, node
+        self.home = home or lab.paths
         self.name = "lab" if node.name == "lab-1" else node.name
-        self.engine = engine_of(lab)
-        self.config = lab.paths.root / f"Pulumi.{self.name}.yaml"
+        self.engine = engine_of(lab, self.home)
+        self.config = self.home.root / f"Pulumi.{self.name}.yaml"
         self._overrides: dict[str, Any] = {}
-        if self.name != "lab":
+        if node.name != lab.node().name:
             merge(self._overrides, copy.deepcopy(dict(SHARED_BY_THE_FIRST)))
         merge(self._overrides, overrides or {})
 
     @property
     def passphrase(self) -> Path:
         """The file with the passphrase that encrypts the lab's state."""
-        return self.lab.paths.root / "passphrase"
+        return self.home.root / "passphrase"
 
     def environment(self) -> dict[str, str]:
         """What `pulumi` runs with: everything of it below the lab's folder."""
-        found = self.engine.env(self.lab.paths.pulumi_state, self.passphrase)
+        found = self.engine.env(self.home.pulumi_state, self.passphrase)
         return {key: value for key, value in found.items() if key not in ("TALOSCONFIG", "KUBECONFIG")}
 
     def init(self) -> None:
         """Write the stack's configuration and make the stack, unless both are there."""
         if not self.passphrase.exists():
             write_private(self.passphrase, secrets.token_urlsafe(24))
-        self.lab.paths.pulumi_state.mkdir(parents=True, exist_ok=True)
+        self.home.pulumi_state.mkdir(parents=True, exist_ok=True)
         # `stack` commands take no --config-file: they run where this project file and the stacks' files lie
-        (self.lab.paths.root / "Pulumi.yaml").write_text(yaml.safe_dump({"name": NAMESPACE, "runtime": "python"}))
+        (self.home.root / "Pulumi.yaml").write_text(yaml.safe_dump({"name": NAMESPACE, "runtime": "python"}))
         self.write_config()
         known = self.run("stack", "ls", "--json")
         if self.name not in {entry["name"] for entry in json.loads(known.stdout)}:
@@ -119,7 +125,7 @@ class Stack:
         """Run `pulumi WORDS` non-interactively; StepFailed with what it said unless it ends with 0 or not `check`."""
         done = subprocess.run(
             [self.engine.pulumi, "--non-interactive", "--color", "never", *words],
-            cwd=cwd or self.lab.paths.root,
+            cwd=cwd or self.home.root,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,

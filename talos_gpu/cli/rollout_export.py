@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
 
 from talos_gpu.cli.rollout_where import Where
-from talos_gpu.errors import UsageError
+from talos_gpu.errors import TalosGpuError, UsageError
 from talos_gpu.rollout.export import Target, lost, stack_objects
 from talos_gpu.rollout.versions import place_of, source_of
-from talos_gpu.settings.stack_file import stack_files
+from talos_gpu.settings.stack_file import stack_files, stack_settings
 
 
 def export(
@@ -50,9 +51,19 @@ def export(
         git_secret=git_secret,
         environment=dict(_variable(word) for word in env or ()),
     )
-    objects = stack_objects(model, str(where.file), list(stack_files(where.project)), target)
-    typer.echo("".join(f"# not carried: {sentence}\n" for sentence in lost(model)), nl=False)
+    known = stack_files(where.project)
+    objects = stack_objects(model, str(where.file), list(known), target)
+    verifying = [name for name, path in known.items() if _verifies(path)]
+    typer.echo("".join(f"# not carried: {line}\n" for line in lost(model, list(known), verifying)), nl=False)
     typer.echo(yaml.safe_dump_all(objects, sort_keys=False, explicit_start=True), nl=False)
+
+
+def _verifies(path: Path) -> bool:
+    """Whether a stack proves its GPU by itself; not, as far as anybody can say, if its settings cannot be read."""
+    try:
+        return stack_settings(path).verify
+    except TalosGpuError:
+        return False
 
 
 def _variable(word: str) -> tuple[str, tuple[str, str]]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 DEFAULT_DOMAIN = "docker.io"
 """Of names without a registry; one-word names of it lie below `library/`."""
+LATEST = "latest"
+"""The tag of a reference that has neither tag nor digest."""
 _API_PREFIX = "registry-1."
 """The default domain serves its API under this name below itself (distribution/reference, moby/moby registry)."""
 
@@ -44,6 +46,12 @@ class Reference:
         """The API's base URL. Plain http for loopback addresses alone, as container runtimes do it."""
         host = f"{_API_PREFIX}{self.domain}" if self.domain == DEFAULT_DOMAIN else self.domain
         return f"{'http' if is_loopback(self.domain) else 'https'}://{host}"
+
+    @property
+    def full(self) -> str:
+        """As containerd and a Node's status call it: by its digest if it has one, else by its tag, or `latest`."""
+        name = f"{self.domain}/{self.repository}"
+        return f"{name}@{self.digest}" if self.digest else f"{name}:{self.tag or LATEST}"
 
     def pinned(self, digest: str) -> str:
         """The reference with a digest; name and tag stay as written."""

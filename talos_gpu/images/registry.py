@@ -1,4 +1,4 @@
-"""The digest behind a tag, by the OCI distribution API: GET /v2/NAME/manifests/TAG, with a token if one is wanted.
+"""What a registry has, by the OCI distribution API: GET or HEAD /v2/NAME/manifests/TAG, with a token if one is wanted.
 
 Sources: OCI distribution-spec 1.1 (pulling manifests, Docker-Content-Digest), the distribution project's token
 authentication (`WWW-Authenticate: Bearer realm=...,service=...,scope=...`).
@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from email.message import Message
 from http.client import HTTPException
+from typing import Literal
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
 from urllib.request import (
@@ -51,6 +52,14 @@ def digest_of(reference: Reference, *, timeout_s: float = TIMEOUT_S) -> str:
     return _Lookup(reference, timeout_s).digest()
 
 
+def require(reference: Reference, *, timeout_s: float = TIMEOUT_S) -> None:
+    """Return if the registry has the image (its digest if it has one, else its tag): HEAD, which counts as no pull.
+
+    Raises RegistryUnreachable, RegistryRefused or ImageNotFound.
+    """
+    _Lookup(reference, timeout_s).manifest(reference.digest or reference.tag, "HEAD")
+
+
 class _Lookup:
     def __init__(self, reference: Reference, timeout_s: float) -> None:
         self._reference, self._timeout_s = reference, timeout_s
@@ -66,16 +75,7 @@ class _Lookup:
             self._opener.add_handler(handler)
 
     def digest(self) -> str:
-        reference = self._reference
-        url = f"{reference.base}/v2/{reference.repository}/manifests/{reference.tag or reference.digest}"
-        headers = {"Accept": ", ".join(ACCEPT)}
-        try:
-            answer, said = self._get(url, headers)
-        except HTTPError as error:
-            if error.code != 401:
-                raise self._refused(error) from None
-            error.close()
-            answer, said = self._authorised(url, headers, error.headers)
+        answer, said = self.manifest(self._reference.tag or self._reference.digest, "GET")
         digest = f"sha256:{hashlib.sha256(answer).hexdigest()}"
         claimed = str(said.get("Docker-Content-Digest") or digest)
         if _DIGEST.fullmatch(claimed) and claimed != digest:
@@ -84,10 +84,18 @@ class _Lookup:
             raise self._no("its answer is no image manifest")
         return digest
 
-    def _authorised(self, url: str, headers: Mapping[str, str], said: Message) -> tuple[bytes, Message]:
-        token = self._token(str(said.get("WWW-Authenticate") or ""))
+    def manifest(self, name: str, method: Literal["GET", "HEAD"]) -> tuple[bytes, Message]:
+        url = f"{self._reference.base}/v2/{self._reference.repository}/manifests/{name}"
+        headers = {"Accept": ", ".join(ACCEPT)}
         try:
-            return self._get(url, headers, token)
+            return self._get(url, headers, method=method)
+        except HTTPError as error:
+            if error.code != 401:
+                raise self._refused(error) from None
+            error.close()
+            token = self._token(str(error.headers.get("WWW-Authenticate") or ""))
+        try:
+            return self._get(url, headers, token, method)
         except HTTPError as error:
             raise self._refused(error) from None
 
@@ -114,8 +122,8 @@ class _Lookup:
             raise self._no("its token service answers without a token")
         return token
 
-    def _get(self, url: str, headers: Mapping[str, str], token: str = "") -> tuple[bytes, Message]:
-        request = Request(url, headers=dict(headers))  # noqa: S310 - the opener knows http and https only
+    def _get(self, url: str, headers: Mapping[str, str], token: str = "", method: str = "GET") -> tuple[bytes, Message]:
+        request = Request(url, headers=dict(headers), method=method)  # noqa: S310 - the opener knows http and https only
         if token:
             request.add_unredirected_header("Authorization", f"Bearer {token}")
         try:

@@ -10,11 +10,12 @@ before it, and for the one of its own cluster `max_unavailable` places before it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from talos_gpu.rollout.errors import RolloutInvalid
+from talos_gpu.rollout.gates import built_in
 from talos_gpu.rollout.model import RolloutFile
 from talos_gpu.rollout.plan import Wave
 from talos_gpu.rollout.waves import Globs, clusters_of, divide, select
@@ -23,6 +24,9 @@ from talos_gpu.settings.faults import Fault
 _LONGEST = 42
 """Characters of a Stack object's name that the operator can work with: it derives longer names from it."""
 _LABELS = "rollout.talos-nvidia-cdi"
+_SHOWN = 5
+PROVEN_BY_VERIFY = frozenset(("spec-fresh", "encode"))
+"""Gates whose question a stack's own `verify: true` answers: all of talos_gpu.verify's proofs, the spec's too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +78,16 @@ def stack_objects(file: RolloutFile, origin: str, known: Sequence[str], target: 
     return objects
 
 
-def lost(file: RolloutFile) -> list[str]:
-    """What of a rollout.yaml the operator does not carry out, a sentence each."""
+def lost(file: RolloutFile, known: Sequence[str], verifying: Collection[str]) -> list[str]:
+    """What of a rollout.yaml the operator does not carry out, a sentence each.
+
+    `known`: the names of all stacks; `verifying`: of those the ones whose settings say `verify: true`.
+    """
+    held = Globs(file.holds)
+    stacks = [name for name in select(file, known)[0] if name not in held]
     found = [
         "no preview of the whole fleet, no approval that a moved commit, config or state makes void",
-        "no gate is asked: an update itself waits for machine, services, Node and worker, and nobody looks again",
-        "only `verify: true` in a stack's settings makes the encode proof a part of it",
+        *_lost_gates(file, stacks, verifying),
         "a stack that failed stops what waits for it; others of its wave go on",
     ]
     told = {
@@ -91,6 +99,29 @@ def lost(file: RolloutFile) -> list[str]:
         "lock_wait_s: a locked stack is tried again for as long as it takes": file.lock_wait_s,
     }
     return [*found, *(sentence for sentence, is_set in told.items() if is_set)]
+
+
+def _lost_gates(file: RolloutFile, stacks: Sequence[str], verifying: Collection[str]) -> Iterator[str]:
+    """What is lost of each gate that is asked: a prerequisite asks whether an update succeeded, and nothing else."""
+    rules = built_in() if file.gates is None else file.gates
+    asked = [rule.name for rule in rules if rule.command is None]
+    if awaited := [name for name in asked if name not in PROVEN_BY_VERIFY]:
+        yield f"{', '.join(awaited)}: an update waits for what they ask, and fails without; nobody looks afterwards"
+    proven = ", ".join(name for name in asked if name in PROVEN_BY_VERIFY)
+    with_proof = [name for name in stacks if name in verifying]
+    without = [name for name in stacks if name not in verifying]
+    if proven and with_proof:
+        when = "at every update" if file.refresh else "by an update that changes what brings the GPU; else not"
+        yield f"{proven}: the update of {_names(with_proof)} proves it itself (`verify: true`), {when}"
+    if proven and without:
+        yield f"{proven}: not asked of {_names(without)}, whose settings do not say `verify: true`"
+    if commands := [rule.name for rule in rules if rule.command is not None]:
+        yield f"{', '.join(commands)}: nobody runs a gate that is a command"
+
+
+def _names(stacks: Sequence[str]) -> str:
+    more = f" and {len(stacks) - _SHOWN} more" if len(stacks) > _SHOWN else ""
+    return ", ".join(stacks[:_SHOWN]) + more
 
 
 def _waits(

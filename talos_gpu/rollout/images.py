@@ -1,73 +1,22 @@
-"""Whether a stack's images are there to be had: on the node already, or in their registry.
-
-Names as containerd and the kubelet write them in full (distribution/reference: `docker.io/library/` where a name says
-nothing else); the registry by the distribution API: a HEAD of the manifest, with the anonymous token that it asks for.
-"""
+"""Whether a stack's images are there to be had: on the node already, or in their registry."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Collection
-from dataclasses import dataclass
-
-import httpx
+from dataclasses import replace
 
 from talos_gpu.errors import TalosGpuError
+from talos_gpu.images.errors import DigestUnknown
+from talos_gpu.images.reference import LATEST, Reference
+from talos_gpu.images.registry import require
 from talos_gpu.kube.cluster import Cluster
 from talos_gpu.settings import Settings
 
 _TIMEOUT_S = 10.0
-_DOCKER = "docker.io"
-_DOCKER_API = "registry-1.docker.io"
-_LOCAL = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
-"""Registries that are spoken to without TLS, as containerd does."""
-_KINDS = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
-_CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
 
 class ImageNotThere(TalosGpuError):
     """An image is neither on the node nor, as far as can be told, in its registry."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """An image's name in full."""
-
-    host: str
-    repository: str
-    tag: str
-    """`latest` where neither tag nor digest is given, "" beside a digest."""
-    digest: str
-
-    @classmethod
-    def of(cls, image: str) -> Reference:
-        """From an image's name."""
-        name, _, digest = image.partition("@")
-        first, slash, rest = name.partition("/")
-        is_host = bool(slash) and ("." in first or ":" in first or first == "localhost")
-        host, path = (first, rest) if is_host else (_DOCKER, name)
-        path, _, tag = path.partition(":")
-        repository = f"library/{path}" if host == _DOCKER and "/" not in path else path
-        return cls(host, repository, tag if digest else tag or "latest", digest)
-
-    @property
-    def names(self) -> Collection[str]:
-        """As a Node's status may list it."""
-        name = f"{self.host}/{self.repository}"
-        return {f"{name}@{self.digest}"} if self.digest else {f"{name}:{self.tag}"}
-
-    @property
-    def manifest(self) -> str:
-        """URL of its manifest."""
-        scheme = "http" if _LOCAL.fullmatch(self.host) else "https"
-        host = _DOCKER_API if self.host == _DOCKER else self.host
-        return f"{scheme}://{host}/v2/{self.repository}/manifests/{self.digest or self.tag}"
 
 
 def images_of(settings: Settings) -> list[str]:
@@ -80,8 +29,8 @@ def require_images(settings: Settings) -> None:
     """Raise ImageNotThere with every image that is not to be had, and why."""
     wanted = {image: Reference.of(image) for image in images_of(settings)}
     there, unseen = _on_node(settings)
-    missing = {image: ref for image, ref in wanted.items() if not there & set(ref.names)}
-    faults = [f"{image}: {why}{unseen}" for image, ref in missing.items() if (why := not_in_registry(ref))]
+    missing = [reference for reference in wanted.values() if reference.full not in there]
+    faults = [f"{why}{unseen}" for reference in missing if (why := _not_in_registry(reference))]
     if faults:
         raise ImageNotThere(
             "; ".join(faults),
@@ -90,31 +39,13 @@ def require_images(settings: Settings) -> None:
         )
 
 
-def not_in_registry(reference: Reference) -> str:
-    """Why an image's manifest cannot be had from its registry; "" if it can."""
-    headers = {"Accept": ", ".join(_KINDS)}
+def _not_in_registry(reference: Reference) -> str:
+    """Why an image is not to be had from its registry; "" if it is."""
     try:
-        with httpx.Client(timeout=_TIMEOUT_S, follow_redirects=True, headers=headers) as client:
-            answer = client.head(reference.manifest)
-            if answer.status_code == httpx.codes.UNAUTHORIZED:
-                token = _token(client, answer.headers.get("WWW-Authenticate", ""))
-                answer = client.head(reference.manifest, headers={"Authorization": f"Bearer {token}"})
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        return f"its registry {reference.host} could not be asked ({error or type(error).__name__})"
-    if answer.is_success:
-        return ""
-    if answer.status_code == httpx.codes.NOT_FOUND:
-        return f"its registry {reference.host} does not have it"
-    return f"its registry {reference.host} says {answer.status_code} {answer.reason_phrase}"
-
-
-def _token(client: httpx.Client, challenge: str) -> str:
-    parameters = dict(_CHALLENGE.findall(challenge))
-    if not challenge.lower().startswith("bearer ") or "realm" not in parameters:
-        raise ValueError("it asks for credentials")
-    realm = parameters.pop("realm")
-    answer = client.get(realm, params=parameters).raise_for_status().json()
-    return str(answer.get("token") or answer.get("access_token") or "")
+        require(replace(reference, tag=reference.tag or LATEST), timeout_s=_TIMEOUT_S)
+    except DigestUnknown as error:
+        return error.message
+    return ""
 
 
 def _on_node(settings: Settings) -> tuple[set[str], str]:

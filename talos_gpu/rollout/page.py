@@ -13,7 +13,7 @@ th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #d8dee4;vertic
 code{background:#f3f4f6;padding:.1rem .3rem;border-radius:3px}.state{font-weight:600}
 .done{color:#116329}.failed{color:#a40e26}.rolled-back,.interrupted{color:#8a5300}.held,.not-started{color:#57606a}
 .wave{table-layout:fixed}.wave th:nth-child(1){width:16%}.wave th:nth-child(2){width:14%}
-.wave th:nth-child(3){width:10%}td{overflow-wrap:anywhere}
+.wave th:nth-child(3){width:10%}td{overflow-wrap:anywhere}.why{white-space:pre-line}
 .legend .bar{position:static;display:inline-block;width:1.2rem;height:.8rem;margin:0 .3rem 0 1rem}
 .lane{position:relative;height:1.2rem;background:#f3f4f6}
 .bar{position:absolute;top:.1rem;bottom:.1rem;min-width:2px;border-radius:2px;background:#4c8bf5}
@@ -89,7 +89,7 @@ def _speeds(report: Report) -> str:
 def _causes(report: Report) -> str:
     rows = "".join(
         f'<tr><td>{escape(stack.name)}</td><td class="state {escape(stack.state)}">{escape(stack.state)}</td>'
-        f"<td>{escape(stack.cause or stack.reason)}</td></tr>"
+        f'<td class="why">{escape(stack.cause or stack.reason)}</td></tr>'
         for stack in report.stacks
         if stack.reason or stack.cause
     )

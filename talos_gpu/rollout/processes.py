@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from talos_gpu.errors import TalosGpuError
-from talos_gpu.rollout import gates
+from talos_gpu.rollout import diagnosis, gates
 from talos_gpu.rollout.gates import Asked as GateAsked
 from talos_gpu.rollout.gates import Figures
 from talos_gpu.rollout.model import Gate
@@ -79,6 +79,8 @@ class Processes:
     """What is no longer as it was approved; asked right before a stack is touched."""
     measured: Callable[[str], Figures] = lambda _: {}
     """What the gates measured when a stack was last good."""
+    diagnose: Callable[[str, Path], diagnosis.Told] = diagnosis.look
+    """Why a stack may have failed; asked right after."""
     _happened: queue.SimpleQueue[Happened] = field(default_factory=queue.SimpleQueue)
     _working: dict[str, _Work] = field(default_factory=dict)
     _updates: dict[str, Mapping[str, object]] = field(default_factory=dict)
@@ -120,7 +122,7 @@ class Processes:
             Step.ROLLBACK: self._rollback,
         }
         try:
-            ended = steps[work.step](work)
+            ended = self._explained(work, steps[work.step](work))
         except TalosGpuError as error:
             ended = _failed(work, f"{work.step.value}-failed", str(error))
         except Exception as error:
@@ -128,6 +130,12 @@ class Processes:
         if self._working.get(work.stack) is work:
             del self._working[work.stack]
         self._happened.put(ended)
+
+    def _explained(self, work: _Work, ended: Ended) -> Ended:
+        if ended.ok or ended.reason not in diagnosis.REASONS or work.stop.is_set():
+            return ended
+        self._happened.put(Said(work.stack, "doctor: looks for the cause"))
+        return diagnosis.with_words(ended, self.diagnose(work.stack, self.pulumi.stack_file(work.stack)))
 
     def _update(self, work: _Work) -> Ended:
         if work.stack not in self._before:
@@ -220,21 +228,20 @@ class Processes:
                 return False
 
     def _run(self, work: _Work, pulumi: Pulumi, words: list[str], log: Path, handle: int) -> int | None:
-        """Run a process to its end, telling its newest line; None if interrupted before it began."""
+        """Run a process to its end, telling what it says; None if interrupted before it began."""
         with work.guard:
             if work.stop.is_set():
                 return None
             work.process = process = pulumi.start(words, log, keep=(handle,))
-        last = ""
+        begun = ""
         with log.open("rb") as written:
             while True:
                 try:
                     code = process.wait(_LOOK_S)
                 except subprocess.TimeoutExpired:
-                    lines = written.read().decode(errors="replace").strip().splitlines()
-                    if lines and lines[-1] != last:
-                        last = lines[-1]
-                        self._happened.put(Said(work.stack, last.strip()))
+                    *lines, begun = (begun + written.read().decode(errors="replace")).split("\n")
+                    for line in filter(None, map(str.strip, lines)):
+                        self._happened.put(Said(work.stack, line))
                 else:
                     return code
 

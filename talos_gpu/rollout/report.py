@@ -33,6 +33,8 @@ class StepReport:
     """Answers of the gates: gate, verdict, evidence, cause, remedy, measured, seconds."""
     resources: dict[str, int] = field(default_factory=dict)
     """How many resources were created, updated, left as they were."""
+    doctor: tuple[dict[str, Any], ...] = ()
+    """Of a step that failed: the roots that the doctor found right after, as in `talos-gpu doctor --json`."""
 
 
 class StackReport(Strict):
@@ -148,6 +150,7 @@ def _step(record: Record) -> StepReport:
         cause=record.cause,
         gates=tuple(record.details.get("gates", ())),
         resources=dict(record.details.get("resources", {})),
+        doctor=tuple(record.details.get("doctor", ())),
     )
 
 

@@ -39,8 +39,12 @@ class Lines:
     def said(self, fleet: Fleet, said: Said) -> None:
         """Lines of the engine are in its log; only waits are told."""
         del fleet
-        if said.line.startswith("waits:"):
+        if said.line.startswith("waits:") or _WAITS in said.line:
             self.write(f"{time.strftime('%H:%M:%S')} {said.stack}: {said.line}")
+
+
+_WAITS = " waits up to "
+"""Of `talos_gpu.kube.quiet`, which holds a restart back while the node encodes; the engine passes it on."""
 
 
 @dataclass

@@ -86,10 +86,21 @@ class Transcode:
 
 
 @contextmanager
-def transcoding(stack: Stack) -> Iterator[Transcode]:
-    """A transcode in the worker while the block runs, ended well after it."""
+def transcoding(stack: Stack, *, seconds: int = 600, live: bool = False) -> Iterator[Transcode]:
+    """A transcode of a film of so many seconds in the worker while the block runs, ended well after it.
+
+    `live`: no quicker than the film, so that it lasts that long and leaves this machine its processors.
+    """
     encode = ["ffmpeg", "-hide_banner", "-nostats", "-progress", "pipe:1", "-stats_period", "0.2", "-f", "lavfi"]
-    encode += ["-i", "testsrc=size=320x240:rate=30:duration=600", "-pix_fmt", "yuv420p", "-c:v", "hevc_nvenc"]
+    encode += [
+        *(["-re"] if live else []),
+        "-i",
+        f"testsrc=size=320x240:rate=30:duration={seconds}",
+        "-pix_fmt",
+        "yuv420p",
+        "-c:v",
+        "hevc_nvenc",
+    ]
     process = subprocess.Popen(
         kubectl.command(stack.lab, "exec", "-i", *worker(stack), "--", *encode, "-f", "null", "-"),
         stdin=subprocess.PIPE,

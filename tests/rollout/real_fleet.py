@@ -29,6 +29,7 @@ _GPU = {"model": "Quadro P2000", "driver": "535.247.01", "memory_mib": 5120}
 OF_A_NODE = {
     "talos-nvidia-cdi:node": {"name": "lab-1", "address": "10.5.0.2", "talos": "v1.11.1", "gpu": _GPU},
     "talos-nvidia-cdi:machine": {"base": "worker.yaml"},
+    **{f"talos-nvidia-cdi:{name}": f"no-{name}" for name in ("talosconfig", "kubeconfig")},  # nobody's own are used
 }
 """The settings by which a rollout knows the node's release; the program has no use for them."""
 

@@ -40,6 +40,14 @@ lock_wait_s: 60
 refresh: true
 holds: [talos09]
 """
+AWAITED = (
+    "machine-ready, services, node-ready, workload-ready: "
+    "an update waits for what they ask, and fails without; nobody looks afterwards"
+)
+PROVEN = (
+    "encode: the update of talos06 proves it itself (`verify: true`), "
+    "by an update that changes what brings the GPU; else not"
+)
 NAMES = ["talos05", "talos06", "talos07", "talos08", "talos09"]
 
 
@@ -125,10 +133,18 @@ def test_the_check_against_the_schema_sees_what_is_wrong() -> None:
 
 def test_what_is_not_carried_is_said() -> None:
     text = "windows: [{opens: '22:00', closes: '04:00'}]\nsoak_s: 60\nmax_failures: 2\n"
-    careful = lost(parse("fleet: home\nstacks: [{name: a}]\nrollback: never\n"))
-    assert len(careful) == 4
-    everything = lost(parse(FILE + text))
-    assert everything[:4] == careful
+    careful = lost(parse("fleet: home\nstacks: [{name: talos05}]\nrollback: never\n"), NAMES, [])
+    assert careful == [
+        "no preview of the whole fleet, no approval that a moved commit, config or state makes void",
+        AWAITED,
+        "spec-fresh, encode: not asked of talos05, whose settings do not say `verify: true`",
+        "a stack that failed stops what waits for it; others of its wave go on",
+    ]
+    everything = lost(parse(FILE + text), NAMES, NAMES)
+    assert everything[2] == (
+        "spec-fresh, encode: the update of talos05, talos06, talos07, talos08 proves it itself "
+        "(`verify: true`), at every update"
+    )
     assert [sentence.split(":")[0].split()[0] for sentence in everything[4:]] == [
         "soak_s",
         "windows",
@@ -137,6 +153,21 @@ def test_what_is_not_carried_is_said() -> None:
         "holds",
         "lock_wait_s",
     ]
+
+
+def test_of_every_gate_it_is_said_how_far_the_prerequisites_carry_it() -> None:
+    text = "gates: [{name: encode}, {name: own, command: ['true']}]\n"
+    file = parse("fleet: home\nstacks: [{glob: '*'}]\n" + text)
+    assert lost(file, NAMES, ["talos06"])[1:-2] == [
+        PROVEN,
+        "encode: not asked of talos05, talos07, talos08, talos09, whose settings do not say `verify: true`",
+        "own: nobody runs a gate that is a command",
+    ]
+    assert lost(parse("fleet: home\nstacks: [{glob: '*'}]\ngates: []\n"), NAMES, [])[1] == (
+        "a stack that failed stops what waits for it; others of its wave go on"
+    )
+    many = lost(file, [f"s{index}" for index in range(7)], [])
+    assert "encode: not asked of s0, s1, s2, s3, s4 and 2 more, whose settings do not say `verify: true`" in many
 
 
 def test_what_cannot_be_exported() -> None:

@@ -59,7 +59,11 @@ def test_of_what_the_engine_says_plain_lines_tell_only_waits() -> None:
     fleet, _ = next(happened(sample_plan()))
     view.said(fleet, Said("talos05", "+ 3 created"))
     view.said(fleet, Said("talos05", "waits: another holds the stack's lock"))
-    assert [line.partition(" ")[2] for line in written] == ["talos05: waits: another holds the stack's lock"]
+    view.said(fleet, Said("talos05", "talos05 waits up to 1800 s for process ffmpeg to end"))
+    assert [line.partition(" ")[2] for line in written] == [
+        "talos05: waits: another holds the stack's lock",
+        "talos05: talos05 waits up to 1800 s for process ffmpeg to end",
+    ]
 
 
 def test_events_are_the_journal_and_what_is_said_between() -> None:
