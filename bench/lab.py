@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 from bench.figure import Amount, Note
-from lab import kubectl, toolchain
+from lab import kubectl, toolchain, tools
 from lab.lab import Lab
 from lab.memory import pss
 from lab.up import bring_up
@@ -58,7 +58,7 @@ def _memory(lab: Lab) -> Amount:
 def _build() -> Iterator[Amount | Note]:
     """What this cache's programs took to build, each when it was built."""
     seconds = toolchain.build_seconds()
-    if unknown := [tool.name for tool in toolchain.ALL_TOOLS if tool.name not in seconds]:
+    if unknown := [tool.name for tool in tools.ALL_TOOLS if tool.name not in seconds]:
         yield Note("lab: first build", f"not known of {', '.join(unknown)}: found, not built here")
         return
     slowest = sorted(seconds.items(), key=lambda item: -item[1])[:3]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gpu_proof import wheels
 from gpu_proof.parts import BEHIND, WRAPPER
-from lab import system, toolchain
+from lab import system, toolchain, tools
 from lab.errors import BuildFailed
 from lab.gpu.build import SYSTEM_PACKAGES
 from lab.images import build_images
@@ -89,10 +89,10 @@ def _scratch_folder() -> Path:
 def lay(top: Path) -> None:
     """The bundle's folders below `top`."""
     system.ensure([*system.NODE_PACKAGES, *SYSTEM_PACKAGES, "ffmpeg"])
-    binaries = toolchain.ensure(toolchain.NODE_TOOLS + _kubelet())
+    binaries = toolchain.ensure(tools.NODE_TOOLS + _kubelet())
     for name in _BIN:
         _link(binaries / name, top / "bin" / name)
-    for tool in toolchain.LATER_TOOLKITS:
+    for tool in tools.LATER_TOOLKITS:
         folder = toolchain.built(tool)
         for name in tool.programs:
             _link(folder / name, top / "toolkits" / tool.version / name)
@@ -107,18 +107,18 @@ def lay(top: Path) -> None:
     wheels.install(top / "site")
     _copy(PROJECT / "gpu_proof" / "prove", top / "prove")
     versions = {
-        "containerd": toolchain.CONTAINERD,
-        "runc": toolchain.RUNC,
+        "containerd": tools.CONTAINERD,
+        "runc": tools.RUNC,
         "lab": "containerd tier, pretended Talos and GPU",
-        "toolkits": ", ".join([toolchain.TOOLKIT, *(tool.version for tool in toolchain.LATER_TOOLKITS)]),
+        "toolkits": ", ".join([tools.TOOLKIT, *(tool.version for tool in tools.LATER_TOOLKITS)]),
         "go": _said([str(toolchain.go_program()), "env", "GOVERSION"]),
     }
     (top / "versions.json").write_text(json.dumps(versions, indent=1) + "\n")
 
 
-def _kubelet() -> tuple[toolchain.Tool, ...]:
+def _kubelet() -> tuple[tools.Tool, ...]:
     """The lab's layer is made with it; the bundle leaves it out."""
-    return tuple(tool for tool in toolchain.CLUSTER_TOOLS if "kubelet" in tool.programs)
+    return tuple(tool for tool in tools.CLUSTER_TOOLS if "kubelet" in tool.programs)
 
 
 def _lay_work(folder: Path) -> None:

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from lab.images.tree import LIBRARIES, tree_of
-from lab.toolchain import LATER_TOOLKITS, TOOLKIT
+from lab.tools import LATER_TOOLKITS, TOOLKIT
 
 BIN = Path("/usr/local/bin")
 WRAPPER = "nvidia-container-runtime-wrapper"

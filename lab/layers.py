@@ -18,7 +18,7 @@ from pathlib import Path
 from lab.errors import LabRefused
 from lab.gpu.build import build as build_gpu
 from lab.paths import cache_root
-from lab.toolchain import TOOLKIT
+from lab.tools import TOOLKIT
 
 GLIBC = "usr/local/glibc/usr/lib"
 """Where the extension of Talos <= 1.12 keeps the driver's libraries."""

@@ -23,7 +23,8 @@ from lab.gpu.build import build as build_gpu
 from lab.layers import BASE_LIBRARIES, EXTENSION_PART, TOOLKIT_CONFIG, copied, identity, layer
 from lab.nodes import PROFILE
 from lab.paths import cache_root
-from lab.toolchain import NODE_113, TOOLKIT, built
+from lab.toolchain import built
+from lab.tools import NODE_113, TOOLKIT
 
 DRIVER_113 = "580.178"
 PROFILE_113: Mapping[str, Any] = {

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lab import toolchain
+from lab import tools
 
 ROOT = Path(__file__).parents[2]
 CONFIG: dict[str, Any] = json.loads((ROOT / "renovate.json").read_text())
@@ -77,8 +77,8 @@ def test_it_finds_the_programs_that_no_other_manager_knows() -> None:
     [uv] = re.findall(r"^uv_version=(.*)$", (ROOT / "bootstrap.sh").read_text(), re.MULTILINE)
     assert found() >= {
         ("bootstrap.sh", "uv", uv),
-        ("lab/toolchain.py", "k8s.io/kubernetes", toolchain.KUBERNETES),
-        ("lab/toolchain.py", "github.com/pulumi/pulumi/pkg/v3", toolchain.PULUMI),
+        ("lab/tools.py", "k8s.io/kubernetes", tools.KUBERNETES),
+        ("lab/tools.py", "github.com/pulumi/pulumi/pkg/v3", tools.PULUMI),
     }
 
 
@@ -86,7 +86,7 @@ def test_it_finds_the_programs_that_no_other_manager_knows() -> None:
 def test_the_number_in_two_files_is_one_and_moves_in_one_change(module: str) -> None:
     [path] = [p for p in (ROOT / "lab/upstream").glob("*/go.mod") if f" {module} v" in p.read_text().replace("\t", " ")]
     [release] = re.findall(rf"{re.escape(module)} v([0-9.]+)", path.read_text())
-    assert release in {toolchain.KUBERNETES, toolchain.PULUMI}
+    assert release in {tools.KUBERNETES, tools.PULUMI}
     assert rules(module)["groupName"]
     indirect = next(rule for rule in CONFIG["packageRules"] if rule.get("matchDepTypes") == ["indirect"])
     assert module in indirect["matchDepNames"]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import toolchain
+from lab import toolchain, tools
 from lab.errors import BuildFailed
-from lab.toolchain import Tool, ensure
+from lab.toolchain import ensure
+from lab.tools import Tool
 
 MAIN = 'package main\n\nfunc main() { println("hello") }\n'
 
@@ -21,7 +22,7 @@ def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Too
     module = tmp_path / "lab" / "hello"
     module.mkdir(parents=True)
     (module / "go.mod").write_text("module hello\n\ngo 1.24\n")
-    monkeypatch.setattr(toolchain, "PROJECT", tmp_path)
+    monkeypatch.setattr(tools, "PROJECT", tmp_path)
     monkeypatch.setenv("TALOS_LAB_CACHE", str(tmp_path / "cache"))
     found = Tool("hello", "1.0.0", "hello", (".",), ("hello",))
     monkeypatch.setattr(toolchain, "ALL_TOOLS", (found,))
