@@ -22,7 +22,7 @@ down: env ## end the lab and leave nothing behind
 test: env ## lint, types and every test, the lab's too
 	@$(RUN) -m lab prepare
 	@$(MAKE) --no-print-directory -f $(ROOT)/Makefile lint
-	@$(RUN) -m pytest -q -n $(TEST_WORKERS) --dist loadfile
+	@$(RUN) -m pytest -q -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-pure: env ## the tests that need neither root nor the lab
 	@$(RUN) -m pytest -q -m "not lab and not containerd"

@@ -93,7 +93,7 @@ def test_our_own_program_breaks_no_policy_when_its_values_are_known(job: MainJob
     """The worker's image by its tag, which is a known one without a digest, is told: so the pack was run."""
     with job.configured(tdarr={"image": "lab.local/tdarr-node:1"}):
         [stack] = json.loads(preview(job, "--json", policy=f"--policy-pack={pack}"))["stacks"]
-    assert [change["type"].rpartition(":")[2] for change in stack["changes"]] == ["Deployment"]
+    assert [change["type"].rpartition(":")[2] for change in stack["changes"]] == ["WorkerRestart", "Deployment"]
     assert {(found["policy"], found["level"]) for found in stack["policy"]} == {("images-to-pin", "advisory")}
 
 
