@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from talos_gpu.cdi.collector import collector_paused
 from talos_gpu.cdi.decoder import Path, render_path
 from talos_gpu.cdi.errors import CdiError, HookPathUnknown, PatchUnsafe, SpecInvalid
 from talos_gpu.cdi.model import ContainerEdits, Spec
@@ -13,6 +12,7 @@ from talos_gpu.cdi.schema import Library, fold
 from talos_gpu.cdi.spec import read
 from talos_gpu.cdi.strategy import Strategy
 from talos_gpu.cdi.tree import Alias, AnyNode, Mapping, Scalar, Sequence, same_but
+from talos_gpu.collector import collector_paused
 
 
 @dataclass(frozen=True, slots=True)

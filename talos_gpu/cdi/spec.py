@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from talos_gpu.cdi.collector import collector_paused
 from talos_gpu.cdi.decoder import Decoder, Path, render_path
 from talos_gpu.cdi.errors import SpecFault, SpecInvalid
 from talos_gpu.cdi.model import Spec
 from talos_gpu.cdi.rules import check
 from talos_gpu.cdi.schema import Library, fold
 from talos_gpu.cdi.tree import Alias, AnyNode, Mapping, Scalar, Sequence, Unreadable, compose
+from talos_gpu.collector import collector_paused
 
 
 @collector_paused

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from types import ModuleType
 
+from talos_gpu.collector import collector_paused
 from talos_gpu.errors import TalosGpuError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -30,6 +32,12 @@ PLAIN: Mapping[str, tuple[str, str]] = {
 """Commands for pipes, with a `main(words) -> exit code`: typer 0.29 imports pydantic for every parameter it reads."""
 
 
+@collector_paused
+def load(module: str) -> ModuleType:
+    """Import a command's module; what is imported lives to the end, so that no collector need look at it meanwhile."""
+    return import_module(module)
+
+
 def main() -> None:
     """Run the command line; a TalosGpuError ends in its own words on stderr and exit code 2, never in a traceback."""
     try:
@@ -38,8 +46,8 @@ def main() -> None:
             print(import_module("importlib.metadata").version("talos-nvidia-cdi"))
             return
         if name in PLAIN:
-            sys.exit(import_module(PLAIN[name][0]).main(sys.argv[2:]))
-        import_module("talos_gpu.cli.root").app(prog_name="talos-gpu")
+            sys.exit(load(PLAIN[name][0]).main(sys.argv[2:]))
+        load("talos_gpu.cli.root").app(prog_name="talos-gpu")
     except TalosGpuError as error:
         print(f"talos-gpu: {error}", file=sys.stderr)
         sys.exit(UNUSABLE)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 from typing_extensions import override
 
-from talos_gpu.cli import COMMANDS, PLAIN
+from talos_gpu.cli import COMMANDS, PLAIN, load
 
 
 class _Lazy(TyperGroup):
@@ -21,7 +20,7 @@ class _Lazy(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        found = typer.main.get_command(import_module(COMMANDS[cmd_name][0]).app)
+        found = typer.main.get_command(load(COMMANDS[cmd_name][0]).app)
         found.name = cmd_name
         return found
 
