@@ -151,9 +151,12 @@ class Cluster:
         """
         try:
             async with asyncio.timeout(seconds):
-                pod = Pod(await self._pod(namespace, name), api=self._opened)
+                found = await self._pod(namespace, name)
+                # kr8s copies all that it is given into boxes, and exec asks for no more than the name
+                pod = Pod({"metadata": {"name": name, "namespace": namespace}}, api=self._opened)
+                where = container or found["spec"]["containers"][0]["name"]
                 # Not Pod.exec: that first waits until the pod is ready, and one that is not is what we look into.
-                process = Exec(pod, list(command), container=container, check=True)
+                process = Exec(pod, list(command), container=where, check=True)
                 await _finished(process)
         except KubeError:
             raise

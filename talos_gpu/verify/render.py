@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET
 
 from talos_gpu.verify.report import REFERENCE, Outcome, Proof, Report
 
@@ -85,6 +84,8 @@ def _proof(proof: Proof) -> ProofForm:
 
 def as_junit(reports: Sequence[Report]) -> str:
     """A test suite a node, a test case a proof: disproven is a failure, `could not tell` an error."""
+    from xml.etree import ElementTree as ET  # noqa: PLC0415 - for this form alone
+
     root = ET.Element("testsuites", name="talos-gpu verify")
     for report in reports:
         bad = [_verdict(report, proof) for proof in report.proofs]
