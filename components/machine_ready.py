@@ -19,9 +19,11 @@ from components.restart import freed, restart
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.errors import ClusterRefused, ClusterUnreachable
 from talos_gpu.kube.states import lacking
+from talos_gpu.talos.endpoint import PORT
 from talos_gpu.talos.errors import ApiError, CertificateRejected, ForwardingRefused, PermissionDenied
 from talos_gpu.talos.facts import NodeFacts, read_facts
 from talos_gpu.talos.messages import Service
+from talos_gpu.talos.reach import not_listening
 from talos_gpu.talos.readiness import Expected, Unmet, likely_cause, unmet
 from talos_gpu.talos.releases import strategy_for
 
@@ -100,9 +102,6 @@ class MachineReadyProvider(NodeProvider):
         raise MachineNotReady(props["node"], seconds, condition, await self._cause(props, condition, seen))
 
     async def _look(self, props: Props) -> Seen:
-        from talos_gpu.talos.endpoint import PORT
-        from talos_gpu.talos.reach import not_listening
-
         where = target(props)
         if away := await not_listening(where.endpoint, PORT, _CONNECT_SECONDS):
             return Seen(Unmet("api", away))

@@ -26,9 +26,7 @@ from talos_gpu.cdi import (
     resolution,
 )
 from talos_gpu.settings.stack_file import stack_settings
-from talos_gpu.talos.client import MachineClient
-from talos_gpu.talos.credentials import TalosConfig
-from talos_gpu.talos.endpoint import forwarded_to
+from talos_gpu.talos.client import MachineClient, dialled
 from talos_gpu.talos.errors import ApiError, NotFound
 from talos_gpu.talos.facts import read_facts
 
@@ -90,9 +88,7 @@ def resolve(stack: str, project: str, folders: Sequence[str], library: Library |
 def _client(stack: str, project: str) -> MachineClient:
     settings = stack_settings(Path(project) / f"Pulumi.{stack}.yaml")
     node = settings.node
-    endpoint = node.endpoint or node.address
-    credentials = TalosConfig.load(settings.talosconfig or None)
-    return MachineClient(credentials, endpoint, forwarded_to(endpoint, node.address))
+    return dialled(settings.talosconfig, node.endpoint or node.address, node.address)
 
 
 async def _read(client: MachineClient, stack: str, path: str) -> bytes:

@@ -15,8 +15,8 @@ from typing import Any, Self, TypeVar
 import yaml
 from google.protobuf.empty_pb2 import Empty
 
-from talos_gpu.talos.credentials import Credentials
-from talos_gpu.talos.endpoint import PORT
+from talos_gpu.talos.credentials import Credentials, TalosConfig
+from talos_gpu.talos.endpoint import PORT, forwarded_to
 from talos_gpu.talos.messages import ApplyMode, ApplyResult, FileEntry, Resource, Service, Version
 from talos_gpu.talos.proto import common_pb2, machine_pb2, state_pb2
 from talos_gpu.talos.redaction import redact
@@ -181,6 +181,14 @@ class MachineClient:
         """Return all resources of a type."""
         replies = await self._transport.call(_STATE_LIST, state_pb2.ListRequest(namespace=namespace, type=type))
         return [_resource(reply.resource) for reply in replies]
+
+
+def dialled(talosconfig: str | None, endpoint: str, address: str) -> MachineClient:
+    """A client of the node at `address` through `endpoint`, with the talosconfig at a path (empty: the usual place).
+
+    Raises TalosConfigInvalid.
+    """
+    return MachineClient(TalosConfig.load(talosconfig or None), endpoint, forwarded_to(endpoint, address))
 
 
 def _only(messages: Sequence[_AnswerT]) -> _AnswerT:

@@ -9,9 +9,7 @@ from typing import Any, Self, TypeVar
 
 from talos_gpu.cdi import Strategy
 from talos_gpu.errors import TalosGpuError
-from talos_gpu.talos.client import MachineClient
-from talos_gpu.talos.credentials import TalosConfig
-from talos_gpu.talos.endpoint import forwarded_to
+from talos_gpu.talos.client import MachineClient, dialled
 from talos_gpu.talos.facts import read_facts
 from talos_gpu.talos.releases import strategy_for
 from talos_gpu.verify import spec
@@ -28,7 +26,7 @@ async def look(subject: Subject, talosconfig: str, host: asyncio.Future[Host]) -
     """The spec's proof; `host` is resolved as soon as its facts are known, to an empty one where they cannot be."""
     started = time.monotonic()
     try:
-        async with _machine(subject, talosconfig) as client, _Asked() as asked:
+        async with dialled(talosconfig, subject.endpoint, subject.address) as client, _Asked() as asked:
             facts = asked.start(read_facts(client))
             pretended = asked.start(_pretended(client))
             path = spec.NATIVE if subject.method == "native" else spec.INSTALLED
@@ -77,11 +75,6 @@ async def _pretended(client: MachineClient) -> bool:
         return _PRETENDED in (await client.read(_DRIVER_FILE)).decode(errors="replace")
     except TalosGpuError:
         return False
-
-
-def _machine(subject: Subject, talosconfig: str) -> MachineClient:
-    endpoint, address = subject.endpoint, subject.address
-    return MachineClient(TalosConfig.load(talosconfig or None), endpoint, forwarded_to(endpoint, address))
 
 
 def _since(started: float) -> float:

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sys
-import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from lab.engine import install
 from talos_gpu.cdi import Strategy, patch
 from tests.docs.blocks import ROOT
 from tests.policy.conftest import NO_CLUSTER
+from tests.talos.configs import SEED
 from tests.talos.pki import Authority, talosconfig
 
 SPEC = ROOT / "tests/fixtures/cdi/p2000-535/toolkit-1.17.8.yaml"
@@ -28,36 +28,6 @@ cluster:
   controlPlane:
     endpoint: https://192.168.1.190:6443
 """
-BY_HAND = """\
-kernel:
-  modules: [{name: nvidia}, {name: nvidia_uvm}, {name: nvidia_drm}, {name: nvidia_modeset}]
-udev:
-  rules:
-    - SUBSYSTEM=="drm", KERNEL=="renderD*", GROUP="44", MODE="0660"
-    - SUBSYSTEM=="drm", KERNEL=="card*", GROUP="44", MODE="0660"
-    - KERNEL=="nvidia", MODE="0666"
-    - KERNEL=="nvidia_uvm", MODE="0666"
-    - KERNEL=="nvidia-uvm-tools", MODE="0666"
-    - KERNEL=="nvidia-modeset", MODE="0666"
-    - KERNEL=="nvidiactl", MODE="0666"
-nodeLabels: {node.kubernetes.io/gpu-vendor: nvidia}
-files:
-  - content: |
-      [plugins]
-        [plugins."io.containerd.cri.v1.runtime"]
-          cdi_spec_dirs = ["/etc/cdi", "/var/run/cdi", "/var/cdi"]
-          [plugins."io.containerd.cri.v1.runtime".containerd]
-            default_runtime_name = "nvidia-cdi"
-          [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.nvidia-cdi]
-            runtime_type = "io.containerd.runc.v2"
-            [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.nvidia-cdi.options]
-              BinaryName = "/usr/local/bin/nvidia-container-runtime.cdi"
-    path: /etc/cri/conf.d/20-customization.part
-    op: create
-  - {content: "", path: /var/cdi/.keep, op: create}
-  - {content: "", path: /var/run/cdi/.keep, op: create}
-"""
-"""The write-up's step 1."""
 
 
 def cdi(folder: Path, home: Path) -> dict[str, str]:
@@ -82,7 +52,7 @@ def base(folder: Path, home: Path) -> dict[str, str]:
 def adopt(folder: Path, home: Path) -> dict[str, str]:
     """The machine config that the write-up has one make."""
     before, machine, rest = BASE.partition("  kubelet: {}\n")
-    _write(folder / "configs/worker-talos05.yaml", before + machine + textwrap.indent(BY_HAND, "  ") + rest)
+    _write(folder / "configs/worker-talos05.yaml", before + machine + SEED.removeprefix("machine:\n") + rest)
     return {}
 
 
