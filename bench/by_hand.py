@@ -12,7 +12,7 @@ from collections.abc import Callable
 from bench import seed_objects as seed
 from bench.cri_device import CRI_POD, cri_pod, start_device_plugin, why_not
 from bench.steps import WAIT_FOR_A_FINISHED_POD, Act, Person
-from bench.worksite import Worksite, ready, wait_for
+from bench.worksite import Worksite, wait_for
 from lab import kubectl
 from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.credentials import TalosConfig
@@ -129,7 +129,7 @@ class ByHand:
 
         def up() -> bool:
             pods = kubectl.get(self._site.lab, "pods", *_IN_SYSTEM, *selector)["items"]
-            return len(pods) == 1 and ready(pods[0])
+            return len(pods) == 1 and kubectl.ready(pods[0])
 
         with self.person.does(Act.COMMAND, f"kubectl get pods {' '.join(selector)}"):
             wait_for("the DaemonSet's pod is ready", up)

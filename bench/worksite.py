@@ -110,14 +110,9 @@ class Worksite:
         def another() -> bool:
             pods = kubectl.get(self.lab, "pods", *label)["items"]
             new = [pod for pod in pods if pod["metadata"]["uid"] != old["metadata"]["uid"]]
-            return len(new) == len(pods) == 1 and ready(new[0])
+            return len(new) == len(pods) == 1 and kubectl.ready(new[0])
 
         wait_for("another installer is ready", another)
-
-
-def ready(pod: Mapping[str, Any]) -> bool:
-    """Whether a pod is Ready."""
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))
 
 
 def wait_for(what: str, look: Callable[[], bool], seconds: float = _PATIENCE) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lab.errors import StepFailed
@@ -40,6 +40,11 @@ def run(lab: Lab, *words: str, timeout: float = 120.0, stdin: str | None = None)
 def get(lab: Lab, *words: str) -> Any:  # noqa: ANN401 - whatever object the API server answers
     """`kubectl get WORDS -o json`, parsed."""
     return json.loads(kubectl(lab, "get", *words, "-o", "json"))
+
+
+def ready(found: Mapping[str, Any]) -> bool:
+    """Whether a pod or a node is Ready."""
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in found["status"].get("conditions", ()))
 
 
 def wait_node_ready(lab: Lab, names: Sequence[str], seconds: int = 90) -> None:

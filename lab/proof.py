@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from lab import kubectl
@@ -90,17 +90,12 @@ def _installer(stack: Stack) -> str:
     pods = kubectl.get(stack.lab, "pods", "-n", "kube-system", "-l", selector)["items"]
     mine = [pod for pod in pods if pod["spec"].get("nodeName") == stack.node.name]
     _expect(len(mine) == 1, f"{len(mine)} installer pods on {stack.node.name}")
-    ready = _ready(mine[0])
+    ready = kubectl.ready(mine[0])
     name = mine[0]["metadata"]["name"]
     log = kubectl.kubectl(stack.lab, "logs", "-n", "kube-system", name)
     _expect(ready, f"{name} is not ready:\n{log[-1000:]}")
     last = log.strip().splitlines()[-1] if log.strip() else "(no log)"
     return f"pod {name} Ready; log: {last}"
-
-
-def _ready(pod: Mapping[str, Any]) -> bool:
-    conditions = pod.get("status", {}).get("conditions", ())
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
 def _spec(stack: Stack) -> str:

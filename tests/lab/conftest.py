@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -90,7 +90,7 @@ class MainJob:
     def installer_ready(self) -> bool:
         """Whether the one installer pod of this node is Ready."""
         pods = self.installer_pods()
-        return len(pods) == 1 and _ready(pods[0])
+        return len(pods) == 1 and kubectl.ready(pods[0])
 
     def worker_ready(self) -> bool:
         """Whether the worker's pods are Ready and its Deployment available, as the API server has it now."""
@@ -101,16 +101,15 @@ class MainJob:
             if pod["metadata"]["name"].startswith(name)
         ]
         deployment = kubectl.get(self.lab, "deployment", "-n", "media", name)
-        return bool(pods) and all(map(_ready, pods)) and deployment["status"].get("availableReplicas") == 1
+        return bool(pods) and all(map(kubectl.ready, pods)) and deployment["status"].get("availableReplicas") == 1
 
     def reboot(self) -> None:
         """Reboot the node; returns when the cluster has seen the new boot and installer and worker run in it."""
         _, after = reboot_node(self.lab, self.node.name)
 
         def seen() -> bool:
-            status = kubectl.get(self.lab, "node", self.node.name)["status"]
-            ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status["conditions"])
-            return bool(ready and status["nodeInfo"]["bootID"] == after)
+            node = kubectl.get(self.lab, "node", self.node.name)
+            return kubectl.ready(node) and bool(node["status"]["nodeInfo"]["bootID"] == after)
 
         wait_for("the cluster sees the new boot", seen)
         self.settle()
@@ -138,10 +137,6 @@ def _boot_offset(node: Node) -> float:
     ticks = start_time(node.pid or 0)
     assert ticks is not None
     return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def _ready(pod: Mapping[str, Any]) -> bool:
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))
 
 
 def wait_for(what: str, look: Callable[[], T], seconds: float = 60.0) -> T:

@@ -188,7 +188,7 @@ class Polled:
         """Nodes that run, are Ready and whose worker is available."""
         found = kubectl.get(self.lab, "nodes,deployments", "-n", "media")["items"]
         workers = [item for item in found if item["kind"] == "Deployment"]
-        nodes = {item["metadata"]["name"] for item in found if item["kind"] == "Node" and _ready(item)}
+        nodes = {item["metadata"]["name"] for item in found if item["kind"] == "Node" and kubectl.ready(item)}
         able = {
             worker["metadata"]["labels"]["talos-nvidia-cdi/node"]
             for worker in workers
@@ -202,7 +202,3 @@ class Polled:
         assert frozenset().union(*self.seen) == self.names, f"not all were seen to be away: {self}"
         assert max(map(len, self.seen)) <= most, self.seen
         assert self.unseen < len(self.seen) / 10, f"{self.unseen} of {len(self.seen)} looks saw nothing"
-
-
-def _ready(node: dict[str, Any]) -> bool:
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", ()))
