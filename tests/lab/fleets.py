@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -158,10 +159,11 @@ def following(said: str) -> list[str]:
 
 @dataclass
 class Polled:
-    """Which nodes of a cluster have no worker that is available, seen every `POLL_S` seconds."""
+    """Which nodes of a cluster have no worker that is available, and why, seen every `POLL_S` seconds."""
 
     lab: Lab
-    seen: list[frozenset[str]] = field(default_factory=list)
+    seen: list[dict[str, str]] = field(default_factory=list)
+    """Of each look, node -> why it is away."""
     unseen: int = 0
     _end: threading.Event = field(default_factory=threading.Event)
 
@@ -180,25 +182,36 @@ class Polled:
         while not self._end.wait(max(0.0, following - time.monotonic())):
             following += POLL_S
             try:
-                self.seen.append(self.names - self._available())
+                self.seen.append(self._away())
             except LabError:
                 self.unseen += 1
 
-    def _available(self) -> frozenset[str]:
-        """Nodes that run, are Ready and whose worker is available."""
+    def _away(self) -> dict[str, str]:
+        """Nodes that do not run, are not Ready or whose worker is not available."""
         found = kubectl.get(self.lab, "nodes,deployments", "-n", "media")["items"]
-        workers = [item for item in found if item["kind"] == "Deployment"]
-        nodes = {item["metadata"]["name"] for item in found if item["kind"] == "Node" and kubectl.ready(item)}
+        nodes = {item["metadata"]["name"]: item for item in found if item["kind"] == "Node"}
         able = {
-            worker["metadata"]["labels"]["talos-nvidia-cdi/node"]
-            for worker in workers
-            if worker["status"].get("availableReplicas")
+            item["metadata"]["labels"]["talos-nvidia-cdi/node"]
+            for item in found
+            if item["kind"] == "Deployment" and item["status"].get("availableReplicas")
         }
-        up = {node.name for node in self.lab.nodes if node.pid is not None}
-        return frozenset(nodes & able & up)
+        away: dict[str, str] = {}
+        for node in self.lab.nodes:
+            if node.pid is None:
+                away[node.name] = "does not run"
+            elif not kubectl.ready(nodes[node.name]):
+                [ready] = [c for c in nodes[node.name]["status"]["conditions"] if c["type"] == "Ready"]
+                away[node.name] = f"{ready['reason']}: {ready['message']} (heartbeat {ready['lastHeartbeatTime']})"
+            elif node.name not in able:
+                away[node.name] = "its worker is not available"
+        return away
 
     def never_more_than(self, most: int) -> None:
         """Fails unless every node was seen to be away, and never more than `most` at once."""
-        assert frozenset().union(*self.seen) == self.names, f"not all were seen to be away: {self}"
-        assert max(map(len, self.seen)) <= most, self.seen
+        assert frozenset().union(*self.seen) == self.names, f"not all were seen to be away: {self.told()}"
+        assert max(map(len, self.seen)) <= most, self.told()
         assert self.unseen < len(self.seen) / 10, f"{self.unseen} of {len(self.seen)} looks saw nothing"
+
+    def told(self) -> str:
+        """The looks in order, each with how often it was seen in a row."""
+        return "\n".join(f"{len(list(run))} times {look or 'nobody'}" for look, run in groupby(self.seen))
