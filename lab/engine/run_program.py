@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import runpy
+import signal
 import sys
 import threading
 import time
@@ -114,7 +115,12 @@ def main() -> NoReturn:
     end_with_parent()
     order = json.loads(sys.argv[1])
     target = prepare(order, sys.argv[2:])
-    status = run(target, order["parallel"])
+    try:
+        status = run(target, order["parallel"])
+    except KeyboardInterrupt:
+        # the engine asks for the end while a failure is told or tasks are cancelled: it knows of the failure
+        status = TOLD
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to be interrupted
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

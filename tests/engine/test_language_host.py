@@ -54,6 +54,27 @@ def test_a_failing_apply_is_told_once(project: Project) -> None:
     assert ran.out.count("ZeroDivisionError: division by zero") == 1, ran.out
 
 
+def test_an_engine_that_asks_for_the_end_of_a_program_that_is_ending_gets_no_traceback(project: Project) -> None:
+    # the signal comes when the runner cancels what is left of a program that has failed
+    ran = project.write(
+        "import asyncio, os, signal\n"
+        "async def lasting():\n"
+        "    try:\n"
+        "        await asyncio.sleep(600)\n"
+        "    finally:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "asyncio.ensure_future(lasting())\n"
+        "async def failing():\n"
+        "    await asyncio.sleep(0.1)\n"
+        "    raise RuntimeError('the reason')\n"
+        "import pulumi\n"
+        "pulumi.export('x', pulumi.Output.from_input(failing()))\n"
+    ).preview()
+    assert ran.status != 0
+    assert ran.out.partition("Diagnostics:")[2].count("RuntimeError: the reason") == 1, ran.out
+    assert "KeyboardInterrupt" not in ran.out, ran.out
+
+
 def test_an_exit_status_of_the_programs_own_fails_the_command(project: Project) -> None:
     ran = project.write("import sys\nsys.exit(7)\n").preview()
     assert ran.status != 0
