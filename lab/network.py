@@ -76,6 +76,15 @@ class Bridge:
         """The host's address on it."""
         return str(self.subnet[1])
 
+    @property
+    def hardware_address(self) -> str:
+        """Its address in Ethernet, its own: a bridge without one takes its ports' lowest.
+
+        That changes when the node with this port restarts; every other node's way to the API server is then lost for as
+        long as its kernel trusts the old address, half a minute, and the cluster calls it NotReady.
+        """
+        return "02:00:" + ":".join(f"{part:02x}" for part in self.subnet[1].packed)
+
     def node_address(self, index: int) -> str:
         """The address of node number `index`, counted from 0."""
         return str(self.subnet[2 + index])
@@ -92,7 +101,7 @@ class Bridge:
         """Make it, unless it is there."""
         if self.exists():
             return
-        _ip("link", "add", self.name, "type", "bridge")
+        _ip("link", "add", self.name, "address", self.hardware_address, "type", "bridge")
         _ip("addr", "add", f"{self.gateway}/{self.subnet.prefixlen}", "dev", self.name)
         _ip("link", "set", self.name, "up")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import subprocess
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,9 +49,18 @@ def test_each_step_starts_after_the_one_before_has_ended(job: MainJob) -> None:
 
 def test_a_second_look_finds_nothing_even_after_a_reboot(job: MainJob) -> None:
     assert job.quiet()
+    before = hardware_address(job)
     job.reboot()
     assert job.quiet()
+    assert hardware_address(job) == before, "a machine keeps it"
     job.encode()
+
+
+def hardware_address(job: MainJob) -> str:
+    """The node's in Ethernet, as it has it itself."""
+    words = ["nsenter", "--target", str(job.node.pid), "--net", "ip", "-json", "link", "show", "eth0"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return str(json.loads(done.stdout)[0]["address"])
 
 
 def test_the_installed_spec_is_the_patched_source(job: MainJob) -> None:

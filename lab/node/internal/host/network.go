@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"net"
+	"net/netip"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -28,13 +30,30 @@ func linkName(node spec.Node) string {
 	return fmt.Sprintf("tln-%08x", sum.Sum32())
 }
 
+// hardwareAddress is the node's in Ethernet: a machine keeps its own, and nobody's memory of it is wrong after a restart.
+func hardwareAddress(node spec.Node) (string, error) {
+	address, err := netip.ParseAddr(node.Address)
+	if err != nil {
+		return "", fmt.Errorf("the node's address: %w", err)
+	}
+
+	octets := address.As4()
+
+	return net.HardwareAddr{0x02, 0x00, octets[0], octets[1], octets[2], octets[3]}.String(), nil
+}
+
 // connect joins the network namespace of process pid to the lab's bridge and routes its pods.
 func connect(node spec.Node, pid int) error {
 	link, inside := linkName(node), []string{"nsenter", "-t", strconv.Itoa(pid), "-n", "ip"}
 	address := fmt.Sprintf("%s/%d", node.Address, node.PrefixLen)
 
+	hardware, err := hardwareAddress(node)
+	if err != nil {
+		return err
+	}
+
 	for _, words := range [][]string{
-		{"ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", strconv.Itoa(pid)},
+		{"ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "address", hardware, "netns", strconv.Itoa(pid)},
 		{"ip", "link", "set", link, "master", node.Bridge},
 		{"ip", "link", "set", link, "up"},
 		append(inside, "addr", "add", address, "dev", "eth0"),
