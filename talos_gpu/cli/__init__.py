@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 
@@ -15,7 +16,6 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "explain": ("talos_gpu.cli.explain", "what an error text means, and what to do"),
     "images": ("talos_gpu.cli.images", "the images of a stack: pin their tags to digests"),
     "machine": ("talos_gpu.cli.machine", "what a machine config lacks for the GPU, and what adding it costs"),
-    "preview": ("talos_gpu.cli.preview", "what an update would do, for a reviewer: Markdown or JSON"),
     "rollout": ("talos_gpu.cli.rollout", "roll a change out over many stacks, in waves that stop"),
     "schema": ("talos_gpu.cli.schema", "JSON schemas of stack files, rollout.yaml and the reports, for editors"),
     "stack": ("talos_gpu.cli.stack", "write a stack file for a node"),
@@ -25,11 +25,16 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 
 UNUSABLE = 2
 """Exit code: the input cannot be used, or nothing could be told."""
+UNREAD = 1
+"""Exit code: whoever reads the output has gone."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 PLAIN: Mapping[str, tuple[str, str]] = {
     "cdi": ("talos_gpu.cli.cdi", "validate, patch, compare, resolve and show CDI specs"),
+    "preview": ("talos_gpu.cli.preview", "what an update would do, for a reviewer: Markdown or JSON"),
 }
-"""Commands for pipes, with a `main(words) -> exit code`: typer 0.29 imports pydantic for every parameter it reads."""
+"""Commands whose start counts, with a `main(words) -> exit code`: typer 0.29 imports pydantic for every parameter."""
 
 
 @collector_paused
@@ -46,8 +51,22 @@ def main() -> None:
             print(import_module("importlib.metadata").version("talos-nvidia-cdi"))
             return
         if name in PLAIN:
-            sys.exit(load(PLAIN[name][0]).main(sys.argv[2:]))
+            sys.exit(_plain(load(PLAIN[name][0]).main, sys.argv[2:]))
         load("talos_gpu.cli.root").app(prog_name="talos-gpu")
     except TalosGpuError as error:
         print(f"talos-gpu: {error}", file=sys.stderr)
         sys.exit(UNUSABLE)
+
+
+def _plain(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
+    """The exit code of a command that typer does not guard: a reader that has enough ends it without a traceback."""
+    try:
+        code = command(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # nothing more may be written when Python closes the stream
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return code

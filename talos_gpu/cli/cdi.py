@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
@@ -21,14 +20,7 @@ def main(words: Sequence[str]) -> int:
     """Run the command with the words behind `cdi`; the exit code. Raises TalosGpuError for unusable input."""
     options = parser().parse_args(words or ["--help"])
     run = {"validate": validate, "patch": patch, "diff": diff, "resolve": resolve, "show": show}[options.command]
-    try:
-        code = run(options)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # the reader has enough; nothing more may be written when Python closes the stream
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FINDINGS
-    return code
+    return run(options)
 
 
 def validate(options: Namespace) -> int:

@@ -1,11 +1,9 @@
-"""What an engine's events say in full: values too, which `talos_gpu.rollout.pulumi_cli.read_events` leaves out."""
+"""What an engine's events say in full: values too, which `talos_gpu.rollout.told` leaves out."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from talos_gpu.preview.model import Violation
@@ -63,10 +61,10 @@ class Said:
         return next((step for step in self.steps if step.kind == kind), None)
 
 
-def read(path: Path) -> Said:
-    """What is in an engine's event log."""
+def said_by(events: Iterable[Mapping[str, Any]]) -> Said:
+    """What an engine's events say."""
     said = Said()
-    for event in _events(path):
+    for event in events:
         if "resourcePreEvent" in event:
             step = _step(event["resourcePreEvent"]["metadata"])
             if step.op in _SHOWN and _counts(step):
@@ -80,14 +78,6 @@ def read(path: Path) -> Said:
         elif event.get("diagnosticEvent", {}).get("severity") == "warning":
             said.warnings.append(_clipped(" ".join(str(event["diagnosticEvent"]["message"]).split())))
     return said
-
-
-def _events(path: Path) -> Iterator[Mapping[str, Any]]:
-    if path.exists():
-        with path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n") and b'"severity":"debug"' not in line:
-                    yield json.loads(line)
 
 
 def _clipped(text: str) -> str:

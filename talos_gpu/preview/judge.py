@@ -9,7 +9,6 @@ from talos_gpu.kube.worker import restart_reasons
 from talos_gpu.preview import machine, spec
 from talos_gpu.preview.events import UNKNOWN, Said, Step
 from talos_gpu.preview.model import ConfigDiff, Drift, Reboot, StackPreview
-from talos_gpu.rollout.inspect_stack import reboot_of as reboot_of  # noqa: PLC0414 - for inspect.py
 from talos_gpu.rollout.pulumi_cli import Pulumi
 from talos_gpu.settings import Settings
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from talos_gpu.preview.limits import LIMIT, SMALLEST
 from talos_gpu.preview.model import OPS, Preview, Reboot, StackPreview
 from talos_gpu.preview.section import cell, section
 from talos_gpu.rollout.report import counted
 
-LIMIT = 65_000
-"""Bytes: a GitHub comment may have 65,536 characters."""
-SMALLEST = 4_000
-"""Bytes that head and foot need at most, with room for a few rows."""
 MARKER = "<!-- talos-gpu preview -->"
 """By it a workflow finds its comment again."""
 _SHORT = 12

@@ -17,9 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from talos_gpu.errors import TalosGpuError, UsageError
-from talos_gpu.settings.faults import Fault
+
+if TYPE_CHECKING:  # the settings are heavy, and `talos-gpu preview` starts the engine before it imports them
+    from talos_gpu.settings.faults import Fault
 
 _SHOWN = 20
 

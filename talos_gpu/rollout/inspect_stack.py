@@ -8,13 +8,12 @@ from pathlib import Path
 
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.rollout.model import CheckName
-from talos_gpu.rollout.plan import Change, Reboot, StackPlan
+from talos_gpu.rollout.plan import Change, StackPlan
 from talos_gpu.rollout.preflight import preflight
 from talos_gpu.rollout.pulumi_cli import Pulumi
+from talos_gpu.rollout.reboots import reboot_of
+from talos_gpu.rollout.told import previewed
 from talos_gpu.rollout.versions import file_digest, state_digest
-from talos_gpu.settings import Settings
-
-_APPLY = "talos:machine/configurationApply:ConfigurationApply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,7 @@ class InspectStack:
         try:
             state = state_digest(self.pulumi.state(stack))
             if not faults:
-                changes = tuple(self.pulumi.preview(stack, self.folder, refresh=self.refresh).changes)
+                changes = tuple(previewed(self.pulumi, stack, self.folder, refresh=self.refresh).changes)
         except TalosGpuError as error:
             faults.append(error.message)
         return StackPlan(
@@ -49,14 +48,3 @@ class InspectStack:
             changes=changes,
             faults=tuple(faults),
         )
-
-
-def reboot_of(changes: Sequence[Change], settings: Settings | None) -> Reboot:
-    """Whether an update may restart the node. A preview never asks the node, so it is never known for certain."""
-    if not any(change.type == _APPLY for change in changes):
-        return "no"
-    if settings is None:
-        return "unknown"
-    if settings.machine.reboot == "forbid":
-        return "forbidden"
-    return "possible" if settings.machine.apply_mode == "auto" else "no"

@@ -23,19 +23,10 @@ from talos_gpu.rollout import diagnosis, gates
 from talos_gpu.rollout.gates import Asked as GateAsked
 from talos_gpu.rollout.gates import Figures
 from talos_gpu.rollout.model import Gate
-from talos_gpu.rollout.pulumi_cli import (
-    CONFLICT,
-    UNEXPECTED,
-    Process,
-    Pulumi,
-    Told,
-    cause,
-    is_locked,
-    read_events,
-    text_of,
-)
+from talos_gpu.rollout.pulumi_cli import Process, Pulumi, text_of
 from talos_gpu.rollout.records import Step
 from talos_gpu.rollout.runner import Asked, Ended, Happened, Moved, Said
+from talos_gpu.rollout.told import CONFLICT, UNEXPECTED, Told, cause, is_locked, read_events
 
 _LOOK_S = 0.25
 """Seconds between two looks at what a process has written."""

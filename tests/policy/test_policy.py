@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from talos_gpu.preview.events import read
+from talos_gpu.preview.events import said_by
+from talos_gpu.rollout.told import events_in
 from talos_gpu.settings.stack_file import stack_files, stack_settings
 from tests.engine.support import Project
 from tests.policy.programs import BROKEN, PASSING, REAL, Resource, payload, program
@@ -32,7 +33,7 @@ def found(
     project.write(program(resources, release=release, default_runtime=consent, protect=protect))
     words = ["--policy-pack", str(pack), "--policy-pack-config", str(config), "--event-log", str(log)]
     done = project.preview(*words, "--non-interactive")
-    said = read(log)
+    said = said_by(events_in(log))
     log.unlink()
     mandatory = any(violation.level == "mandatory" for violation in said.policy)
     assert (done.status != 0) == mandatory, done.out

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from talos_gpu.preview.events import read
+from talos_gpu.preview.events import said_by
 from talos_gpu.preview.judge import drift_of
 from talos_gpu.preview.make import STAND_IN, stand_ins
+from talos_gpu.rollout.told import events_in
 
 
 def metadata(op: str, kind: str, name: str, **more: Any) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def test_each_resource_once_components_and_providers_left_out(tmp_path: Path) ->
     log = tmp_path / "events"
     torn = '{"resourcePreEvent": {"meta'
     log.write_text("".join(json.dumps({"resourcePreEvent": {"metadata": item}}) + "\n" for item in given) + torn)
-    said = read(log)
+    said = said_by(events_in(log))
     assert [(step.op, step.name, step.paths) for step in said.steps] == [
         ("replace", "job", ("a", "spec.template")),
         ("delete", "class", ()),
@@ -59,13 +60,13 @@ def test_policies_warnings_and_drift(tmp_path: Path) -> None:
     ]
     log = tmp_path / "events"
     log.write_text("".join(json.dumps(event) + "\n" for event in events))
-    said = read(log)
+    said = said_by(events_in(log))
     assert [step.name for step in said.refreshed] == ["source"]
     assert [(found.policy, found.level, found.resource, found.message) for found in said.policy] == [
         ("job-limits", "mandatory", "job", "no deadline")
     ]
     assert said.warnings == ["x" * 400 + "... (500 characters)"]
-    assert read(tmp_path / "none").steps == []
+    assert said_by(events_in(tmp_path / "none")).steps == []
 
 
 def test_drift_is_told_in_the_providers_own_words(tmp_path: Path) -> None:
@@ -78,7 +79,7 @@ def test_drift_is_told_in_the_providers_own_words(tmp_path: Path) -> None:
     log = tmp_path / "events"
     events = ({"resOutputsEvent": {"metadata": item}} for item in (source, spec, other))
     log.write_text("".join(json.dumps(event) + "\n" for event in events))
-    assert [(found.name, found.found) for found in map(drift_of, read(log).refreshed)] == [
+    assert [(found.name, found.found) for found in map(drift_of, said_by(events_in(log)).refreshed)] == [
         ("state", ("a label is gone",)),
         ("spec", ("head:", "~ hook")),
         ("worker", ("spec.replicas differs",)),

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from talos_gpu.preview.markdown import LIMIT, SMALLEST, markdown
+from talos_gpu.preview.limits import LIMIT, SMALLEST
+from talos_gpu.preview.markdown import markdown
 from talos_gpu.preview.model import SpecDiff
 from tests.preview.previews import HASH, busy, preview, stack
 

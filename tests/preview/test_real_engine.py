@@ -69,5 +69,23 @@ def test_the_drift_workflows_commands_run(reviewed: Reviewed) -> None:
     assert "- **Nodes and cluster, refreshed**: drift." in said
 
 
-def test_an_unknown_stack_is_refused(reviewed: Reviewed) -> None:
-    reviewed.talos_gpu("preview", "talos5", code=2)
+def test_an_unknown_stack_is_refused_and_the_engine_that_was_begun_for_a_known_one_is_ended(reviewed: Reviewed) -> None:
+    reviewed.talos_gpu("preview", "talos05", "talos5", code=2)
+    assert working_in(reviewed.folder) == []
+
+
+def test_words_may_come_in_any_order(reviewed: Reviewed) -> None:
+    said = json.loads(reviewed.talos_gpu("preview", "--json", "talos05", "--no-policy", "talos05"))
+    assert [stack["name"] for stack in said["stacks"]] == ["talos05"]
+
+
+def working_in(folder: Path) -> list[str]:
+    """The command lines of the processes that work in a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink() == folder:
+                found.append((process / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue  # it has ended meanwhile, or is none of ours
+    return found

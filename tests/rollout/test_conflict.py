@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 from talos_gpu.rollout.processes import Processes
-from talos_gpu.rollout.pulumi_cli import CONFLICT, Pulumi
+from talos_gpu.rollout.pulumi_cli import Pulumi
 from talos_gpu.rollout.records import Step
 from talos_gpu.rollout.runner import Ended, Moved
+from talos_gpu.rollout.told import CONFLICT
 
 PROGRAM = """#!{python}
 import pathlib, sys

@@ -9,9 +9,9 @@ import pytest
 
 from talos_gpu.rollout import planner
 from talos_gpu.rollout.errors import NotApproved, NotPlanned, RolloutInvalid
-from talos_gpu.rollout.inspect_stack import reboot_of
 from talos_gpu.rollout.load import parse
 from talos_gpu.rollout.plan import Change, Plan, StackPlan, Versions
+from talos_gpu.rollout.reboots import reboot_of
 from talos_gpu.rollout.report import plan_markdown
 from talos_gpu.rollout.store import Store
 from talos_gpu.rollout.versions import Source, state_digest

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from talos_gpu.rollout.processes import Processes
-from talos_gpu.rollout.pulumi_cli import UNEXPECTED, Pulumi
+from talos_gpu.rollout.pulumi_cli import Pulumi
 from talos_gpu.rollout.records import Step
 from talos_gpu.rollout.runner import Ended
+from talos_gpu.rollout.told import UNEXPECTED
 
 PROGRAM = """#!{python}
 import pathlib, shutil, sys

@@ -1,0 +1,21 @@
+"""Whether an update restarts the node, as far as its preview tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from talos_gpu.rollout.plan import Change, Reboot
+from talos_gpu.settings import Settings
+
+_APPLY = "talos:machine/configurationApply:ConfigurationApply"
+
+
+def reboot_of(changes: Sequence[Change], settings: Settings | None) -> Reboot:
+    """Whether an update may restart the node. A preview never asks the node, so it is never known for certain."""
+    if not any(change.type == _APPLY for change in changes):
+        return "no"
+    if settings is None:
+        return "unknown"
+    if settings.machine.reboot == "forbid":
+        return "forbidden"
+    return "possible" if settings.machine.apply_mode == "auto" else "no"
