@@ -112,9 +112,10 @@ class Host:
             "STATUS": str(self.status),
         }
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, interval: float = INTERVAL) -> subprocess.Popen[bytes]:
+        environment = {**self.environment(), "INTERVAL": str(interval)}
         with self.log_file.open("ab") as log:
-            run = subprocess.Popen(["dash", INSTALLER, "run"], env=self.environment(), stdout=log, stderr=log)
+            run = subprocess.Popen(["dash", INSTALLER, "run"], env=environment, stdout=log, stderr=log)
         self.runs.append(run)
         return run
 

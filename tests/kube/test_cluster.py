@@ -181,7 +181,7 @@ def test_a_refusal_names_status_and_remedy(tmp_path: Path) -> None:
 
 
 async def _enter(config: Path) -> None:
-    async with Cluster(config, timeout=2):
+    async with Cluster(config, timeout=600):
         pass
 
 
@@ -192,7 +192,7 @@ def test_a_cluster_that_is_switched_off_is_unreachable(tmp_path: Path) -> None:
     before = time.monotonic()
     with pytest.raises(ClusterUnreachable, match="All connection attempts failed"):
         asyncio.run(_enter(config))
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 60
 
 
 def test_a_kubeconfig_that_cannot_be_used(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def _installer(job: MainJob) -> Iterator[None]:
     target.unlink()
     target.mkdir()
     try:
-        wait_for("the installer says so", lambda: not job.installer_ready(), 60)
+        wait_for("the installer says so", lambda: not job.installer_ready())
         yield
     finally:
         if target.is_dir():

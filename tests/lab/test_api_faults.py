@@ -124,7 +124,7 @@ def test_an_expired_certificate_of_the_node_is_named(lab: Lab) -> None:
         return "nothing was wrong"
 
     try:
-        said = wait_for("the node answers", refused, 30)
+        said = wait_for("the node answers", refused)
     finally:
         restart(lab, certificate_expired=False)
         lab.node().wait_containerd()

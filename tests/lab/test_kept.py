@@ -85,10 +85,10 @@ def test_an_edited_or_deleted_spec_is_back_within_half_a_minute_and_the_log_says
 
     assert logged("CDI spec copied successfully to /var/run/cdi/nvidia.yaml") or logged("is installed already")
     installed.write_text(good.replace("nvidia-cdi-hook.real", "nvidia-cdi-hook"))
-    wait_for("the edited spec is put back", back, 30)
+    wait_for("the edited spec is put back", back)
     edited = "put /var/run/cdi/nvidia.yaml back: something else lay there (sha256 "
     # told before the next blow: the installer looks at what it has put there once more, and then tells
-    wait_for("the log says so", lambda: logged(edited), 10)
+    wait_for("the log says so", lambda: logged(edited))
     installed.unlink()
-    wait_for("the deleted spec is put back", back, 30)
-    wait_for("the log says so", lambda: logged("put /var/run/cdi/nvidia.yaml back: it was missing"), 10)
+    wait_for("the deleted spec is put back", back)
+    wait_for("the log says so", lambda: logged("put /var/run/cdi/nvidia.yaml back: it was missing"))

@@ -128,7 +128,7 @@ def scanned(node: Node, cri: Cri) -> None:
     """Return when containerd's cache, which watches the folders, has scanned them after everything put there so far."""
     name = f"s{next(_cases)}"
     inside(node, f"{RUN}/{name}.yaml").write_text(spec(name, name, kind=SENTINEL))
-    wait_for("containerd scans its folders", lambda: by_cri(cri, f"{SENTINEL}={name}"), 10)
+    wait_for("containerd scans its folders", lambda: by_cri(cri, f"{SENTINEL}={name}"))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -59,7 +59,7 @@ def test_two_stacks_of_one_cluster_leave_each_other_alone(two: tuple[MainJob, Ma
     before = second.inside(INSTALLED).stat().st_mtime_ns
     good = first.inside(INSTALLED).read_text()
     first.inside(INSTALLED).unlink()
-    wait_for("the first node's spec is put back", lambda: first.inside(INSTALLED).exists(), 30)
+    wait_for("the first node's spec is put back", lambda: first.inside(INSTALLED).exists())
     assert first.inside(INSTALLED).read_text() == good
     assert "put /var/run/cdi/nvidia.yaml back: it was missing" in log(first)
     assert "put /var/run/cdi/nvidia.yaml back" not in log(second)

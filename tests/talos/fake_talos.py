@@ -45,6 +45,9 @@ class Node:
     """Chunks after which the connection of a stream is cut."""
     refuses_config: str = ""
     calls: list[str] = field(default_factory=list)
+    waiting: int = 0
+    """Calls that wait for their answer now."""
+    most_waiting: int = 0
     metadata: list[str | None] = field(default_factory=list)
     """The metadata `node` of every call."""
     applied: list[machine_pb2.ApplyConfigurationRequest] = field(default_factory=list)
@@ -89,7 +92,10 @@ class FakeTalos:
             assert stream.metadata is not None
             target = stream.metadata.get("node")
             self.node.metadata.append(target if isinstance(target, str) else None)
+            self.node.waiting += 1
+            self.node.most_waiting = max(self.node.most_waiting, self.node.waiting)
             await asyncio.sleep(self.node.delay)
+            self.node.waiting -= 1
             if self.node.unavailable:
                 self.node.unavailable -= 1
                 raise GRPCError(Status.UNAVAILABLE, "error reading from server: EOF")

@@ -53,10 +53,9 @@ def test_one_connection_serves_concurrent_calls() -> None:
     async def twenty(client: MachineClient) -> set[str]:
         return {version.tag for version in await asyncio.gather(*(client.version() for _ in range(20)))}
 
-    node = Node(delay=0.1)
-    before = time.monotonic()
-    assert ask(node, twenty) == {"v1.11.1"}
-    assert time.monotonic() - before < 1.0
+    node = Node(delay=1.0)
+    assert ask(node, twenty, seconds=30) == {"v1.11.1"}
+    assert node.most_waiting == 20
 
 
 def test_a_missing_file_is_not_found() -> None:
@@ -126,9 +125,9 @@ def test_unavailable_is_retried_for_reads_and_never_for_changes() -> None:
 
 def test_no_answer_ends_at_the_deadline() -> None:
     before = time.monotonic()
-    text = refusal(DeadlineExceeded, Node(delay=30), lambda client: client.version(), seconds=0.3)
+    text = refusal(DeadlineExceeded, Node(delay=600), lambda client: client.version(), seconds=0.3)
     assert text.startswith("Version on 127.0.0.1: no answer within 0.3 s\n")
-    assert time.monotonic() - before < 2.0
+    assert time.monotonic() - before < 60
 
 
 def test_a_failed_call_leaves_the_callers_task_uncancelled() -> None:
