@@ -166,7 +166,7 @@ async def _exec(
         writer.write(socket.send(BytesMessage(frame)))
     await writer.drain()
     with contextlib.suppress(asyncio.TimeoutError):
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             socket.receive_data(await reader.read(4096))
     if any(isinstance(event, CloseConnection) for event in socket.events()):
         writer.write(socket.send(CloseConnection(code=1000)))

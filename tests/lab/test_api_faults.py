@@ -76,8 +76,8 @@ def test_a_reset_during_apply_is_told_and_not_tried_again(lab: Lab, node: Node) 
 
 def test_a_call_that_is_never_answered_ends_at_its_deadline(lab: Lab, node: Node) -> None:
     node.set_faults(hang=["Version"])
-    with pytest.raises(DeadlineExceeded, match=r"Version on .*: no answer within 0\.5 s"):
-        ask(lab, lambda client: client.version(), timeout=0.5)
+    with pytest.raises(DeadlineExceeded, match=r"Version on .*: no answer within 3 s"):
+        ask(lab, lambda client: client.version(), timeout=3.0)
     assert ask(lab, lambda client: client.read(BOOT_ID)), "one call that hangs holds up the others"
 
 
@@ -116,7 +116,7 @@ def test_an_expired_certificate_of_the_node_is_named(lab: Lab) -> None:
 
     def refused() -> str:
         try:
-            ask(lab, lambda client: client.version(), timeout=1.0)
+            ask(lab, lambda client: client.version(), timeout=10.0)
         except CertificateRejected as error:
             return error.detail
         except Unreachable:

@@ -125,8 +125,8 @@ def test_unavailable_is_retried_for_reads_and_never_for_changes() -> None:
 
 def test_no_answer_ends_at_the_deadline() -> None:
     before = time.monotonic()
-    text = refusal(DeadlineExceeded, Node(delay=600), lambda client: client.version(), seconds=0.3)
-    assert text.startswith("Version on 127.0.0.1: no answer within 0.3 s\n")
+    text = refusal(DeadlineExceeded, Node(delay=600), lambda client: client.version(), seconds=2)
+    assert text.startswith("Version on 127.0.0.1: no answer within 2 s\n")
     assert time.monotonic() - before < 60
 
 
