@@ -20,7 +20,6 @@ from talos_gpu.rollout import lock, planner, stop
 from talos_gpu.rollout import report as reports
 from talos_gpu.rollout.drive import View
 from talos_gpu.rollout.fleet import Fleet
-from talos_gpu.rollout.inspect_stack import InspectStack
 from talos_gpu.rollout.model import RolloutFile
 from talos_gpu.rollout.page import page
 from talos_gpu.rollout.plan import Plan
@@ -78,6 +77,8 @@ def plan(
 
 
 def _planned(where: Where) -> Plan:
+    from talos_gpu.rollout.inspect_stack import InspectStack  # noqa: PLC0415 - its clients are heavy, and only here
+
     model = where.model()
     session = where.session([])
     store, pulumi = session.store, session.pulumi

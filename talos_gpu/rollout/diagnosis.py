@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from talos_gpu.doctor.diagnose import diagnose
 from talos_gpu.doctor.finding import Diagnosis, Finding, Severity
-from talos_gpu.doctor.gather import gather
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.rollout.runner import Ended
 from talos_gpu.settings.stack_file import stack_settings
@@ -44,6 +42,10 @@ def look(stack: str, stack_file: Path) -> Told:
 
 
 async def _diagnosed(stack: str, stack_file: Path) -> Diagnosis:
+    # most rollouts need no doctor, who is heavy
+    from talos_gpu.doctor.diagnose import diagnose  # noqa: PLC0415
+    from talos_gpu.doctor.gather import gather  # noqa: PLC0415
+
     settings = stack_settings(stack_file)
     async with asyncio.timeout(_SECONDS):
         return diagnose(await gather(stack, settings))
