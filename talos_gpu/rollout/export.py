@@ -16,9 +16,10 @@ from typing import Any
 
 from talos_gpu.rollout.errors import RolloutInvalid
 from talos_gpu.rollout.gates import built_in
+from talos_gpu.rollout.globs import Globs
 from talos_gpu.rollout.model import RolloutFile
 from talos_gpu.rollout.plan import Wave
-from talos_gpu.rollout.waves import Globs, clusters_of, divide, select
+from talos_gpu.rollout.waves import clusters_of, divide, select
 from talos_gpu.settings.faults import Fault
 
 _LONGEST = 42

@@ -20,9 +20,9 @@ from pydantic import ValidationError
 from talos_gpu.rollout import journal, lock
 from talos_gpu.rollout.errors import NotApproved, NotPlanned
 from talos_gpu.rollout.fleet import Fleet
+from talos_gpu.rollout.globs import Globs
 from talos_gpu.rollout.plan import Approval, Plan, load_plan
 from talos_gpu.rollout.records import Record
-from talos_gpu.rollout.waves import Globs
 
 
 def default_root() -> Path:

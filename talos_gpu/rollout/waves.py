@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import translate
 
+from talos_gpu.rollout.globs import Names
 from talos_gpu.rollout.model import RolloutFile, Selector, WaveRule
 from talos_gpu.rollout.plan import Wave
 from talos_gpu.settings.faults import Fault, did_you_mean
@@ -16,25 +15,13 @@ DEFAULT_CLUSTER = "default"
 _CANARY = (WaveRule(name="canary", count=1), WaveRule(name="rest", percent=100))
 
 
-class Globs:
-    """Matches a name against globs; a glob without wildcards is a plain name and costs a look-up."""
-
-    def __init__(self, globs: Sequence[str]) -> None:
-        self._plain = frozenset(globs)
-        self._patterns = [re.compile(translate(glob)) for glob in globs if set(glob) & set("*?[")]
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._plain or any(pattern.match(name) for pattern in self._patterns)
-
-
 def labels_of(file: RolloutFile, names: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
     """The labels of each stack; a later entry of `labels` wins."""
     found: dict[str, dict[str, str]] = {name: {} for name in names}
+    index = Names(names)
     for glob, labels in file.labels.items():
-        globs = Globs([glob])
-        for name in names:
-            if name in globs:
-                found[name].update(labels)
+        for name in index.matching([glob]):
+            found[name].update(labels)
     return found
 
 
@@ -42,11 +29,9 @@ def clusters_of(file: RolloutFile, names: Sequence[str]) -> tuple[Mapping[str, s
     """The cluster of each stack, and the faults: a stack in two clusters."""
     found: dict[str, str] = {}
     faults = []
+    index = Names(names)
     for cluster, patterns in file.clusters.items():
-        globs = Globs(patterns)
-        for name in names:
-            if name not in globs:
-                continue
+        for name in index.matching(patterns):
             if name in found:
                 faults.append(Fault(f"clusters.{cluster}", repr(name), f"is in the cluster {found[name]!r} as well"))
             else:
@@ -77,8 +62,7 @@ def _selected(selector: Selector, known: Sequence[str], labels: Mapping[str, Map
         key, _, value = selector.label.partition("=")
         yield from (name for name in known if labels[name].get(key) == value)
     else:
-        globs = Globs([selector.name or selector.glob or ""])
-        yield from (name for name in known if name in globs)
+        yield from Names(known).matching([selector.name or selector.glob or ""])
 
 
 def divide(file: RolloutFile, stacks: Sequence[str]) -> tuple[list[Wave], list[Fault]]:
@@ -120,8 +104,7 @@ def divide(file: RolloutFile, stacks: Sequence[str]) -> tuple[list[Wave], list[F
 def _named(rule: WaveRule, stacks: Sequence[str]) -> list[str]:
     if rule.stacks is None:
         return []
-    globs = Globs(rule.stacks)
-    return [name for name in stacks if name in globs]
+    return Names(stacks).matching(rule.stacks)
 
 
 def _size(rule: WaveRule, total: int) -> int:
