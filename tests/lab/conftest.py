@@ -115,8 +115,10 @@ class MainJob:
         self.settle()
 
     def settle(self) -> None:
-        """Return when installer and worker are ready in the boot that is."""
+        """Return when installer and worker are ready in the boot that is, and the spec lies where it should."""
         wait_for("every pod's status is of this boot", self._restarted)
+        # a probe tells of a spec that was withdrawn some seconds later
+        wait_for("the spec is installed", lambda: self.inside("/run/cdi/nvidia.yaml").exists())
         wait_for("the installer is ready", self.installer_ready)
         wait_for("the worker is ready", self.worker_ready, 120)
 

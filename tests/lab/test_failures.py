@@ -92,9 +92,12 @@ def test_credentials_that_do_not_do(job: MainJob, talosconfig: str, words: list[
 
 def test_a_node_that_does_not_come_back_is_named_with_what_was_last_seen(job: MainJob) -> None:
     before = objects(job)
-    with profile(job, boot_delay_s=600), job.configured(cdi={"runtime": "default"}, machine={"ready_timeout_s": 30}):
-        said = fails(job)
     try:
+        with (
+            profile(job, boot_delay_s=600),
+            job.configured(cdi={"runtime": "default"}, machine={"ready_timeout_s": 30}),
+        ):
+            said = fails(job)
         assert f"{job.node.name} was not ready within 30 s; condition api, last seen: " in said, said
         assert "likely cause: the node has not come back" in said
         assert f"remedy: talosctl -n {job.node.name} dmesg" in said
@@ -106,19 +109,21 @@ def test_a_node_that_does_not_come_back_is_named_with_what_was_last_seen(job: Ma
 
 def test_a_node_that_comes_back_on_the_old_boot_is_not_taken_for_rebooted(job: MainJob) -> None:
     boot = job.boot_id()
-    with profile(job, boot_id=boot), job.configured(cdi={"runtime": "default"}, machine={"ready_timeout_s": 30}):
-        said = fails(job)
+    try:
+        with profile(job, boot_id=boot), job.configured(cdi={"runtime": "default"}, machine={"ready_timeout_s": 30}):
+            said = fails(job)
+    finally:
+        restart(job)
     assert f"was not ready within 30 s; condition boot-id, last seen: still on boot {boot}" in said, said
     assert "likely cause: it answers and was not restarted" in said
-    restart(job)
     recovers(job)
 
 
 def test_a_generator_that_fails_says_why_at_once(job: MainJob) -> None:
     job.node.hide(CTK)
-    restart(job)
-    job.inside("/var/cdi/nvidia.yaml").unlink()
     try:
+        restart(job)
+        job.inside("/var/cdi/nvidia.yaml").unlink()
         said = fails(job)
     finally:
         job.node.unhide(CTK)
@@ -132,12 +137,15 @@ def test_a_generator_that_fails_says_why_at_once(job: MainJob) -> None:
 def test_a_driver_that_is_not_loaded_is_said_before_anything_is_generated(job: MainJob) -> None:
     installed = job.node.profile()["extensions"]
     without = [extension for extension in installed if not extension["name"].startswith("nonfree-kmod-nvidia")]
-    with profile(job, extensions=without), job.configured(machine={"ready_timeout_s": 30}):
+    try:
+        with profile(job, extensions=without), job.configured(machine={"ready_timeout_s": 30}):
+            restart(job)
+            said = fails(job)
+    finally:
         restart(job)
-        said = fails(job)
-    assert "driver" in said, said
+    assert "was not ready within 30 s; condition config, last seen: kernel module nvidia is not loaded; " in said, said
+    assert "likely cause: the schematic lacks the extension nonfree-kmod-nvidia" in said
     assert "remedy: " in said
-    restart(job)
     recovers(job)
 
 
