@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,9 @@ def pack() -> Path:
     """The pack with its locked environment; nothing is done where it is installed already."""
     folder = ROOT / "policy"
     words = [*SYNC, "--quiet", "--python", sys.executable]
-    subprocess.run(words, check=True, cwd=ROOT, env={"PATH": "/usr/bin:/bin", "HOME": str(Path.home())})
+    # with what this machine says of certificates and proxies: a cache that is empty is filled from the index
+    environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    subprocess.run(words, check=True, cwd=ROOT, env=environment)
     return folder
 
 
