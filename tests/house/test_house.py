@@ -33,6 +33,13 @@ def tracked() -> list[Path]:
     return [path for path in files if path.is_file() and b"\0" not in path.read_bytes()]
 
 
+def test_no_stack_file_of_ours_carries_a_salt() -> None:
+    """A `pulumi` run in the checkout writes one: everybody else's passphrase is then told to be wrong."""
+    files = [path for path in tracked() if path.parent == ROOT and re.fullmatch(r"Pulumi\..+\.yaml", path.name)]
+    assert {path.name for path in files} >= {"Pulumi.talos05.yaml", "Pulumi.lab.yaml"}
+    assert not [path.name for path in files if "encryptionsalt" in yaml.safe_load(path.read_text())]
+
+
 def test_the_licence_is_whole_and_is_the_one_that_the_package_names() -> None:
     text = (ROOT / "LICENSE").read_text()
     assert "Version 2.0, January 2004" in text
