@@ -44,11 +44,11 @@ def select(file: RolloutFile, known: Sequence[str]) -> tuple[list[str], list[Fau
 
     `known` are the names of all stacks that there are.
     """
-    labels = labels_of(file, known)
+    labels, every = labels_of(file, known), Names(known)
     chosen: dict[str, None] = {}
     faults = []
     for index, selector in enumerate(file.stacks):
-        found = list(_selected(selector, known, labels))
+        found = list(_selected(selector, every, labels))
         if not found:
             value = selector.name or selector.glob or selector.label or ""
             remedy = did_you_mean(value, known) if selector.name else f"stacks there: {', '.join(known) or 'none'}"
@@ -57,18 +57,19 @@ def select(file: RolloutFile, known: Sequence[str]) -> tuple[list[str], list[Fau
     return list(chosen), faults
 
 
-def _selected(selector: Selector, known: Sequence[str], labels: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+def _selected(selector: Selector, every: Names, labels: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     if selector.label is not None:
         key, _, value = selector.label.partition("=")
-        yield from (name for name in known if labels[name].get(key) == value)
+        yield from (name for name, its in labels.items() if its.get(key) == value)
     else:
-        yield from Names(known).matching([selector.name or selector.glob or ""])
+        yield from every.matching([selector.name or selector.glob or ""])
 
 
 def divide(file: RolloutFile, stacks: Sequence[str]) -> tuple[list[Wave], list[Fault]]:
     """The waves over `stacks`, every stack in exactly one, and the faults: stacks that no wave has, empty names."""
     rules = file.waves or _CANARY
-    named = [_named(rule, stacks) for rule in rules]
+    every = Names(stacks)
+    named = [every.matching(rule.stacks or ()) for rule in rules]
     faults = []
     owner: dict[str, int] = {}
     for index, names in enumerate(named):
@@ -99,12 +100,6 @@ def divide(file: RolloutFile, stacks: Sequence[str]) -> tuple[list[Wave], list[F
         shown = ", ".join(left[:5]) + (f" and {len(left) - 5} more" if len(left) > 5 else "")
         faults.append(Fault("waves", "", f"leave out {shown}", "add a wave with count, or percent: 100, at the end"))
     return waves, faults
-
-
-def _named(rule: WaveRule, stacks: Sequence[str]) -> list[str]:
-    if rule.stacks is None:
-        return []
-    return Names(stacks).matching(rule.stacks)
 
 
 def _size(rule: WaveRule, total: int) -> int:
