@@ -103,6 +103,6 @@ class Drive:
 
     def _until(self) -> float | None:
         """When to look again; waiting stacks depend on windows, which open by the clock."""
-        if not len(self.fleet.queue) or self.fleet.stop:
+        if not len(self.fleet.queue):
             return None
         return next_opening(self.fleet.plan.windows, self.runner.now())

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from talos_gpu.rollout.fleet import Fleet
@@ -231,11 +231,31 @@ def _with_kills(case: Case, world: World, kills: list[int]) -> tuple[list[Record
     return journal, fleet
 
 
+STOPPED_IN_WORK = Case(
+    plan=plan_of(
+        RolloutFile(
+            fleet="fleet",
+            stacks=(Selector(glob="*"),),
+            clusters={"c0": ("s*",)},
+            max_parallel=2,
+            max_unavailable=2,
+            gates=(Gate(name="gate", command=("true",)),),
+        ),
+        ["s00", "s01", "s02", "s03"],
+    ),
+    broken={"s03": Step.UPDATE},
+    held=frozenset(),
+    slow={"s01": 25},
+)
+"""Stopped by a failure and killed while another stack was in work: a resume ends that one, in the next window."""
+
+
 @given(
     case=cases(),
     since=st.dictionaries(st.integers(0, 13).map(lambda n: f"s{n:02}"), st.integers(0, 300), max_size=4),
     kills=st.lists(st.integers(0, 40), max_size=2),
 )
+@example(case=STOPPED_IN_WORK, since={}, kills=[34])
 @settings(max_examples=60, deadline=None)
 def test_holds_and_windows_that_change_while_it_runs(case: Case, since: dict[str, int], kills: list[int]) -> None:
     """Two windows of a minute a day; holds are set at some moment and stay."""
