@@ -59,7 +59,9 @@ put() {
         return 1
     fi
     sync "$folder/$TEMPORARY" 2>/dev/null || :
-    mv -fT -- "$folder/$TEMPORARY" "$folder/$2"
+    mv -fT -- "$folder/$TEMPORARY" "$folder/$2" && return
+    rm -f -- "$folder/$TEMPORARY"
+    return 1
 }
 
 # What a killed run of this program left half written.
@@ -102,7 +104,6 @@ withdraw() {
 # keep FILE DIGEST WHAT: the spec in place is to be DIGEST; repairs and logs what was found.
 keep() {
     look_target
-    left_alone=''
     if [ "$lies" = "$2" ] && is_ours; then
         [ "$installed" = "$2" ] || log "$3 is installed already: $TARGET (sha256 $2)"
     else
@@ -121,7 +122,7 @@ keep() {
             log "Hook paths: ${hooks:-none}"
         fi
     fi
-    installed=$2
+    installed=$2 left_alone=''
 }
 
 # Generates a spec for the host as it is now: `own_sha256`, or "" and the reason logged.

@@ -68,7 +68,10 @@ def _no_installer(box: Box) -> None:
 
 @fault("installer cannot write", "installer-failing")
 def _installer(box: Box) -> None:
-    withdrawn(box, "ERROR: cannot write /var/run/cdi/nvidia.yaml on the host")
+    at, lies = "2026-11-27T15:38:32Z", "it was not installed from here (sha256 other)"
+    error = f"{at} ERROR: cannot write {INSTALLED} on the host"
+    withdrawn(box, f"{error}\n{at} left {INSTALLED} alone: {lies}")
+    box.event(box.installer, f"Readiness probe failed: not ready: {INSTALLED} is not the installed spec (other)\n")
 
 
 @fault("a spec with hooks by nvidia-ctk, edited just now", "installer-behind")

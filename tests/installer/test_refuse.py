@@ -149,6 +149,16 @@ def test_a_spec_that_somebody_put_over_ours_is_left_alone_too(host: Host) -> Non
     assert host.target.read_text() == "made by the system"
 
 
+def test_a_target_that_cannot_be_written_is_an_error_at_every_look_and_left_alone_once(host: Host) -> None:
+    host.target.mkdir(parents=True)
+    host.start()
+    host.wait_log("ERROR: cannot write /var/run/cdi/nvidia.yaml on the host", times=3)
+    assert host.log.count("left /var/run/cdi/nvidia.yaml alone") == 1
+    assert "refused\ntarget /var/run/cdi/nvidia.yaml: could not be written\n" in host.check().stdout
+    host.target.rmdir()
+    host.wait_installed()
+
+
 def test_the_spec_of_an_earlier_run_is_withdrawn(host: Host) -> None:
     run = host.start()
     host.wait_installed()

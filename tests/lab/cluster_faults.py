@@ -76,11 +76,13 @@ def _no_installer(job: MainJob) -> Iterator[None]:
 @FAULTS.fault("the installer cannot write: a folder lies where the spec belongs", "installer-failing")
 @contextmanager
 def _installer(job: MainJob) -> Iterator[None]:
-    target = job.inside(INSTALLED)
+    target, words = job.inside(INSTALLED), f"ERROR: cannot write /var{INSTALLED}"
+    said = job.installer_log().count(words)
     target.unlink()
     target.mkdir()
     try:
-        wait_for("the installer says so", lambda: not job.installer_ready())
+        wait_for("the installer says so", lambda: job.installer_log().count(words) > said)
+        wait_for("the installer is not ready", lambda: not job.installer_ready())
         yield
     finally:
         if target.is_dir():

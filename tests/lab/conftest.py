@@ -78,6 +78,11 @@ class MainJob:
         pods = kubectl.get(self.lab, "pods", "-n", "kube-system", "-l", "app=nvidia-cdi-init")["items"]
         return [pod for pod in pods if pod["spec"].get("nodeName") == self.node.name]
 
+    def installer_log(self) -> str:
+        """What the installer's pods on this node have said."""
+        names = [pod["metadata"]["name"] for pod in self.installer_pods()]
+        return "".join(kubectl.run(self.lab, "logs", "-n", "kube-system", name).stdout for name in names)
+
     def encode(self, codec: str = "hevc_nvenc") -> None:
         """Encode in the worker; fails with what ffmpeg said."""
         from lab.proof import encode_command

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from tests.lab.live_fault import LiveFault, all_of
 
 BY_NAME = {one.name: one for one in (*node_faults.FAULTS, *pod_faults.FAULTS, *cluster_faults.FAULTS)}
 Together = tuple[LiveFault, ...]
+SETTLED = 20.0
+"""Seconds in which the installer has looked at the host and been probed several times."""
 
 
 def gathered(job: MainJob, asked: Mapping[str, Any] | None = None) -> Bundle:
@@ -66,9 +69,17 @@ class Seen:
         self._roots: dict[Together, set[str]] = {}
 
     def found(self, job: MainJob, *faults: LiveFault) -> Diagnosis:
-        """The diagnosis while something is broken; the node is healthy again afterwards."""
+        """The diagnosis while something is broken; the node is healthy again afterwards.
+
+        A fault reaches the doctor through probes, events and controllers, each in its own time: until the wanted roots
+        are what is found, it is asked again for SETTLED seconds; the last diagnosis counts, whatever it says.
+        """
+        wanted = frozenset().union(*(fault.roots for fault in faults))
+        until = time.monotonic() + SETTLED
         with all_of(job, *faults) as asked:
             diagnosis = diagnose(gathered(job, asked))
+            while roots(diagnosis) != wanted and time.monotonic() < until:
+                diagnosis = diagnose(gathered(job, asked))
         self._roots[faults] = roots(diagnosis)
         healthy(job)
         return diagnosis

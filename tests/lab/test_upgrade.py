@@ -124,13 +124,6 @@ def become(job: MainJob, release: str) -> None:
     kubectl.wait_node_ready(job.lab, [node.name])
 
 
-def log(job: MainJob) -> str:
-    return "".join(
-        kubectl.run(job.lab, "logs", "-n", "kube-system", pod["metadata"]["name"]).stdout
-        for pod in job.installer_pods()
-    )
-
-
 def test_what_was_made_by_hand_is_taken_over(job: MainJob) -> None:
     told = " ".join(job.first_up.split())
     assert "Deployment media/tdarr-node-gpu-lab-1 is taken over from kubectl-client-side-apply" in told, told
@@ -157,8 +150,8 @@ def test_an_upgrade_by_hand_and_the_stack_after_it(job: MainJob) -> None:
     assert "/usr/local/bin/nvidia-cdi-hook\n" in systems
     assert ".real" not in systems
     missing = "REFUSED: hook binary /usr/local/bin/nvidia-cdi-hook.real: missing on the host"
-    wait_for("the installer refuses", lambda: missing in log(job))
-    wait_for("the installer leaves the system's spec", lambda: f"left /var{INSTALLED} alone" in log(job))
+    wait_for("the installer refuses", lambda: missing in job.installer_log())
+    wait_for("the installer leaves the system's spec", lambda: f"left /var{INSTALLED} alone" in job.installer_log())
     assert job.inside(INSTALLED).read_text() == systems
     assert not job.installer_ready()
 

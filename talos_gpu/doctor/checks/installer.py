@@ -25,6 +25,8 @@ from talos_gpu.doctor.view import View
 _PROBE = "Readiness probe failed: "
 _BEHIND = re.compile(r"not ready: (\S+) is not the installed spec \(([^)]*)\)")
 """components/installer/install.sh: the spec in place is another than the one that it has installed last."""
+_AFTER = re.compile(r"^\S+ (?:removed|left) ")
+"""What it says last of a refusal: not why it refused, but what it then did."""
 
 
 def _last_words(view: View, pod: Object) -> str:
@@ -32,7 +34,7 @@ def _last_words(view: View, pod: Object) -> str:
     if waiting(pod):
         return waiting(pod)
     log = view.bundle.texts.get(f"cluster/logs/{name(pod).replace('/', '_')}.txt", "")
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    lines = [line.strip() for line in log.splitlines() if line.strip() and not _AFTER.match(line)]
     if lines and re.search("REFUSED|ERROR", lines[-1]):
         return lines[-1]
     events = [str(event.get("message")) for event in events_about(view, pod)]
