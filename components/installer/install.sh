@@ -43,6 +43,7 @@ look_target() {
     elif [ -f "$folder/$BASE" ]; then
         digest_of "$folder/$BASE"
         lies=${digest:-other}
+        [ -n "$digest" ] || [ -e "$folder/$BASE" ] || lies=missing # deleted between the two looks
     elif [ -e "$folder/$BASE" ]; then
         lies=other
     fi
@@ -223,7 +224,7 @@ check() {
         exit 1
     fi
     uptime_cs
-    fraction=0
+    fraction=00
     case $INTERVAL in *.*) fraction=$(printf '%.2s' "${INTERVAL#*.}00") ;; esac
     # the 1 in front keeps 08 from being read as octal
     limit=$(((${INTERVAL%.*} * 100 + 1$fraction - 100) * 3))

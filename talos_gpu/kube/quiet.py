@@ -60,7 +60,7 @@ async def quiet(
     for image in how.images:
         await pull(cluster, node, image)
     await _cordon(cluster, node)
-    await _wait_idle(node, partial(busy, cluster, node, worker), how, say)
+    await _wait_idle(node, partial(_busy_now, cluster, node, worker), how, say)
     if how.drain:
         await _drain(cluster, node, how.drain_deadline_s)
     return True

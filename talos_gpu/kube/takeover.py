@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from talos_gpu.kube.errors import KubeError
+from talos_gpu.kube.errors import ClusterRefused, KubeError
 
 if TYPE_CHECKING:
     from talos_gpu.kube.cluster import Cluster
@@ -14,6 +14,7 @@ MANAGER = "talos-nvidia-cdi"
 """The field manager that the fields of a taken-over object are handed to."""
 SEED_DAEMON_SET, SEED_POD = "nvidia-cdi-init", "nvidia-cdi-generator"
 _SYSTEM = "kube-system"
+_CONFLICT = 409
 _BY_HAND = ("kubectl", "before-first-apply", "helm", "kustomize-controller", "argocd")
 
 
@@ -52,7 +53,12 @@ async def take_over(cluster: Cluster, namespace: str, name: str, selector: Mappi
     ours = {**theirs[0], "manager": MANAGER, "operation": "Apply", "fieldsV1": fields}
     kept = [entry for entry in entries if entry not in theirs and entry.get("manager") != MANAGER]
     metadata = {"resourceVersion": found["metadata"]["resourceVersion"], "managedFields": [*kept, ours]}
-    await cluster.patch(path, {"metadata": metadata})
+    try:
+        await cluster.patch(path, {"metadata": metadata})
+    except ClusterRefused as refused:
+        if refused.status != _CONFLICT:
+            raise
+        return await take_over(cluster, namespace, name, selector)  # its controller has written to it meanwhile
     return f"Deployment {namespace}/{name} is taken over from {', '.join(sorted({e['manager'] for e in theirs}))}"
 
 

@@ -13,6 +13,8 @@ from talos_gpu.talos.errors import Unreachable
 
 POLL_S = 0.5
 """Seconds between two looks."""
+LOOK_S = 10.0
+"""Seconds that a look may always take: cut off because the time is over, it would tell nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class NotYet:
 def wait(asked: Asked, look: Callable[[], Awaitable[Said | NotYet]], poll_s: float = POLL_S) -> Said:
     """Look until there is an answer; a node or a cluster that does not answer is looked for again.
 
-    What else `look` raises is raised: a refusal does not pass by waiting.
+    The last look begins when the time is over, and may take LOOK_S longer. What else `look` raises is raised: a refusal
+    does not pass by waiting.
     """
     return asyncio.run(_wait(asked, look, poll_s))
 
@@ -35,7 +38,7 @@ async def _wait(asked: Asked, look: Callable[[], Awaitable[Said | NotYet]], poll
     seen = NotYet(Said(Verdict.UNKNOWN, cause="there was no answer"))
     while True:
         try:
-            async with asyncio.timeout(max(0.0, until - time.monotonic())):
+            async with asyncio.timeout(max(LOOK_S, until - time.monotonic())):
                 found = await look()
         except TimeoutError:
             found = seen

@@ -18,7 +18,7 @@ DRIVER = "535.247.01"
 INTERVAL = 0.2
 # the majors and minors of /dev/null: a node that exists everywhere
 NULL_MAJOR, NULL_MINOR = 1, 3
-SECONDS = 8.0
+SECONDS = 60.0
 
 
 def wait_for(what: str, condition: Callable[[], object], seen: Callable[[], object]) -> None:
@@ -37,6 +37,8 @@ class Host:
     base: Path
     source: str = field(default_factory=FIXTURE.read_text)
     regenerate: str = "never"
+    interval: float = INTERVAL
+    """Of the run that was started last: `check` allows three of them since its last look."""
     runs: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -96,7 +98,9 @@ class Host:
         text = (
             f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {version}  Thu Jun 12 17:36:36 UTC 2025\nGCC version:\n"
         )
-        self.path("proc/driver/nvidia/version").write_text(text)
+        whole = self.base / "version"
+        whole.write_text(text)
+        whole.replace(self.path("proc/driver/nvidia/version"))
 
     def write_payload(self, spec: str, facts_text: str) -> None:
         (self.payload / "nvidia.yaml").write_text(spec)
@@ -107,15 +111,15 @@ class Host:
             "PATH": f"{self.path('tools')}:{os.environ['PATH']}",
             "HOST_ROOT": str(self.root),
             "PAYLOAD": str(self.payload),
-            "INTERVAL": str(INTERVAL),
+            "INTERVAL": str(self.interval),
             "REGENERATE": self.regenerate,
             "STATUS": str(self.status),
         }
 
     def start(self, interval: float = INTERVAL) -> subprocess.Popen[bytes]:
-        environment = {**self.environment(), "INTERVAL": str(interval)}
+        self.interval = interval
         with self.log_file.open("ab") as log:
-            run = subprocess.Popen(["dash", INSTALLER, "run"], env=environment, stdout=log, stderr=log)
+            run = subprocess.Popen(["dash", INSTALLER, "run"], env=self.environment(), stdout=log, stderr=log)
         self.runs.append(run)
         return run
 
@@ -145,7 +149,11 @@ class Host:
 
     def wait_refused(self, reason: str) -> None:
         self.wait_log(f"REFUSED: {reason}")
-        wait_for("the status refused", lambda: "state refused" in self.status_text, lambda: self.log)
+
+        def told() -> bool:
+            return "state refused" in self.status_text and f"reason {reason}" in self.status_text
+
+        wait_for("the status refused for it", told, lambda: self.status_text + self.log)
 
     def rounds(self, count: int) -> None:
         """Waits until the running installer has looked at the host `count` times more."""

@@ -8,6 +8,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.installer.host import Host, wait_for
 
 
@@ -38,15 +40,13 @@ def test_a_missing_spec_is_put_back(host: Host) -> None:
     host.wait_installed()
     host.target.unlink()
     host.wait_installed()
-    assert "put /var/run/cdi/nvidia.yaml back: it was missing\n" in host.log
+    host.wait_log("put /var/run/cdi/nvidia.yaml back: it was missing\n")
 
 
 def test_a_missing_folder_is_made_again(host: Host) -> None:
     host.start()
     host.wait_installed()
-    for path in host.target.parent.iterdir():
-        path.unlink()
-    host.target.parent.rmdir()
+    host.target.parent.rename(host.base / "gone")  # at once: the installer may look at any moment
     host.wait_installed()
     assert host.target.parent.stat().st_mode & 0o7777 == 0o755
 
@@ -54,9 +54,11 @@ def test_a_missing_folder_is_made_again(host: Host) -> None:
 def test_an_edited_spec_is_put_back_and_named(host: Host) -> None:
     host.start()
     host.wait_installed()
-    host.target.write_text(host.source)
+    edited = host.base / "edited"
+    edited.write_text(host.source)
+    edited.rename(host.target)
     host.wait_installed()
-    assert f"something else lay there (sha256 {host.patched.source_sha256})\n" in host.log
+    host.wait_log(f"something else lay there (sha256 {host.patched.source_sha256})\n")
 
 
 def test_a_link_in_place_of_the_spec_is_replaced_and_not_followed(host: Host, tmp_path: Path) -> None:
@@ -197,12 +199,20 @@ def test_readiness_fails_before_the_first_look_and_when_the_loop_stopped(host: H
     assert "last looked at the host" in host.check().stdout
 
 
+@pytest.mark.parametrize(("interval", "most"), [(5, 1500), (0.2, 60), (2.5, 750), (1.08, 324), (600, 180_000)])
+def test_readiness_allows_three_intervals_since_the_last_look(host: Host, interval: float, most: int) -> None:
+    host.interval = interval
+    host.status.parent.mkdir(parents=True, exist_ok=True)
+    host.status.write_text("state installed\nat_cs -1000000\nspec_sha256 none\n")
+    answer = host.check()
+    assert answer.returncode == 1
+    assert answer.stdout.endswith(f" hundredths of a second ago, at most {most}\n")
+
+
 def test_readiness_fails_while_the_spec_is_another(host: Host) -> None:
-    run = host.start()
+    host.start(interval=600)  # it does not look again
     host.wait_installed()
-    run.send_signal(signal.SIGSTOP)
     host.target.write_text("edited")
     answer = host.check()
-    run.send_signal(signal.SIGCONT)
     assert answer.returncode == 1
     assert answer.stdout.startswith("not ready: /var/run/cdi/nvidia.yaml is not the installed spec (")

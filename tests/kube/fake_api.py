@@ -53,6 +53,8 @@ class Api:
     """Seconds before every answer but /version."""
     evictions: list[int] = field(default_factory=list)
     """Statuses of the next evictions, 201 when there is none left; one with 201 ends the pod."""
+    conflicts: int = 0
+    """Patches that are refused as those of an older version; a controller has written meanwhile."""
     requests: list[tuple[str, dict[str, list[str]]]] = field(default_factory=list)
     """Path and query of each request."""
 
@@ -118,6 +120,9 @@ def _found(api: Api, method: str, path: str, sent: bytes) -> tuple[int, Any]:
         return 200, {"gitVersion": api.version}
     if method == "POST" and path.endswith("/eviction"):
         return _evicted(api, json.loads(sent))
+    if method == "PATCH" and api.conflicts:
+        api.conflicts -= 1
+        return 409, None
     if method == "PATCH" and path in api.objects:
         _merge(api.objects[path], json.loads(sent))
     if method == "POST":

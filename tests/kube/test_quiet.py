@@ -41,7 +41,7 @@ def api() -> Api:
 
 def at(api: Api, folder: Path, work: Callable[[Cluster], Awaitable[T]]) -> T:
     async def conversation() -> T:
-        async with serving(api, folder) as path, Cluster(path, timeout=5) as cluster:
+        async with serving(api, folder) as path, Cluster(path, timeout=30) as cluster:
             return await work(cluster)
 
     return asyncio.run(conversation())
@@ -83,6 +83,22 @@ def test_it_waits_for_an_encode_to_end_and_says_so_once(api: Api, tmp_path: Path
     made, told = make_quiet(api, tmp_path, Quieting(encode_deadline_s=30))
     assert (made, answers) == (True, [])
     assert told == ["lab-1 waits up to 30 s for process ffmpeg, 1 encode session(s) on the GPU to end"]
+
+
+def test_a_worker_of_the_boot_before_that_is_still_called_ready_is_asked_again(api: Api, tmp_path: Path) -> None:
+    """Right after a start of the node the kubelet has no container of it, and has not told so yet."""
+    asked = 0
+
+    def program(_: list[str]) -> tuple[int, bytes, bytes]:
+        nonlocal asked
+        asked += 1
+        if asked < 3:
+            raise ConnectionAbortedError
+        return 0, b"", b""
+
+    api.program = program
+    assert make_quiet(api, tmp_path, Quieting()) == (True, [])
+    assert asked == 3
 
 
 def test_after_the_deadline_it_stops(api: Api, tmp_path: Path) -> None:

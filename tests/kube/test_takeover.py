@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from talos_gpu.kube.cluster import Cluster
+from talos_gpu.kube.errors import ClusterRefused
 from talos_gpu.kube.takeover import MANAGER, SelectorDiffers, retire, take_over
 from tests.kube.fake_api import Api, serving
 
@@ -23,7 +24,7 @@ LABEL = ("node.kubernetes.io/gpu-vendor", "nvidia")
 
 def at(api: Api, folder: Path, work: Callable[[Cluster], Awaitable[T]]) -> T:
     async def conversation() -> T:
-        async with serving(api, folder) as path, Cluster(path, timeout=5) as cluster:
+        async with serving(api, folder) as path, Cluster(path, timeout=30) as cluster:
             return await work(cluster)
 
     return asyncio.run(conversation())
@@ -50,6 +51,20 @@ def test_the_fields_of_a_hand_made_deployment_become_ours(tmp_path: Path) -> Non
         entry(MANAGER, "Apply", a={"b": {}, "c": {}}),
     ]
     assert at(api, tmp_path, lambda cluster: take_over(cluster, "media", "tdarr", SELECTOR)) == ""
+
+
+def test_a_deployment_that_its_controller_writes_to_meanwhile_is_read_again(tmp_path: Path) -> None:
+    api = Api(objects={DEPLOYMENT: deployment(entry("kubectl-edit", a={}))}, conflicts=2)
+    said = at(api, tmp_path, lambda cluster: take_over(cluster, "media", "tdarr", SELECTOR))
+    assert said == "Deployment media/tdarr is taken over from kubectl-edit"
+    assert api.objects[DEPLOYMENT]["metadata"]["managedFields"] == [entry(MANAGER, "Apply", a={})]
+    assert len([path for path, _ in api.requests if path == DEPLOYMENT]) == 6
+
+
+def test_a_takeover_that_is_refused_is_not_tried_again(tmp_path: Path) -> None:
+    api = Api(objects={DEPLOYMENT: deployment(entry("kubectl-edit", a={}))}, status=403)
+    with pytest.raises(ClusterRefused, match="403"):
+        at(api, tmp_path, lambda cluster: take_over(cluster, "media", "tdarr", SELECTOR))
 
 
 def test_without_a_deployment_there_is_nothing_to_take_over(tmp_path: Path) -> None:
