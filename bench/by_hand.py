@@ -118,11 +118,16 @@ class ByHand:
         self._command("kubectl apply -f - (the generator)", lambda: self._site.apply(self._generator))
         with self.person.does(Act.COMMAND, WAIT_FOR_A_FINISHED_POD):
             self._site.kubectl(*_WAIT, check=False)
+            wait_for("the generator ends", self._ended)  # it is told to be ready as soon as it runs
         log = self._kubectl("logs", *_IN_SYSTEM, seed.GENERATOR)
         self._kubectl("delete", "pod", *_IN_SYSTEM, seed.GENERATOR)
         with self.person.does(Act.LOOK, f"talosctl read {seed.SOURCE}"):
             spec = self._read_or_nothing(seed.SOURCE)
         return log, spec
+
+    def _ended(self) -> bool:
+        pod = kubectl.get(self._site.lab, "pod", *_IN_SYSTEM, seed.GENERATOR)
+        return pod["status"].get("phase") in ("Succeeded", "Failed")
 
     def _installed(self) -> None:
         selector = ("-l", f"app={seed.INSTALLER}")

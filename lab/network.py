@@ -10,12 +10,15 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import SystemRandom
 
 from lab.errors import LabRefused
 
+_PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_UNPRIVILEGED = 1024
 _CANDIDATES = [ipaddress.IPv4Network(f"10.{number}.0.0/24") for number in range(5, 60)]
 
 
@@ -51,12 +54,24 @@ def choosing() -> Iterator[None]:
 
 
 def free_ports(count: int) -> list[int]:
-    """TCP ports that nobody listens on at this moment, on any address."""
+    """TCP ports that nobody listens on at this moment, on any address.
+
+    They lie outside the range from which the kernel gives ports to whoever asks for any (ip(7), ip_local_port_range):
+    nobody gets one of them by chance before the program that it is meant for listens. Where that range is everything,
+    any free port.
+    """
+    first, last = map(int, _PORT_RANGE.read_text().split())
+    candidates = [*range(max(_UNPRIVILEGED, first - 12_000), first), *range(last + 1, 1 << 16)]
+    found: list[int] = []
     with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
+        for port in (*SystemRandom().sample(candidates, len(candidates)), *[0] * count):
+            one = held.enter_context(socket.socket())
+            with suppress(OSError):  # taken: the next one
+                one.bind(("", port))
+                found.append(int(one.getsockname()[1]))
+            if len(found) == count:
+                return found
+    raise LabRefused(f"no {count} free TCP ports", remedy="end another lab: make down")
 
 
 @dataclass(frozen=True, slots=True)

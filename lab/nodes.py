@@ -218,7 +218,7 @@ class Node:
 
     def stop(self) -> None:
         """End it with everything in it; its disks stay."""
-        self.daemon.stop(grace=20.0)
+        self.daemon.stop(grace=45.0)  # it gives its cgroups 30 s to empty (lab/node/internal/host/cgroups.go)
 
     def forget(self) -> None:
         """Delete its folder (stop it first)."""

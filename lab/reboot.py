@@ -20,7 +20,7 @@ def reboot_node(lab: Lab, name: str | None = None, deadline: float = 60.0) -> tu
     credentials = TalosConfig.load(lab.paths.talosconfig)
 
     async def boot_id() -> str:
-        async with MachineClient(credentials, node.endpoint, timeout=5.0) as client:
+        async with MachineClient(credentials, node.endpoint) as client:
             return (await client.read(BOOT_ID)).decode().strip()
 
     async def reboot() -> tuple[str, str]:

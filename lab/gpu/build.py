@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -84,11 +85,18 @@ def build(out: Path, driver: str = DRIVER) -> None:
     if stamp.is_file() and stamp.read_text() == wanted:
         return
     out.parent.mkdir(parents=True, exist_ok=True)
+    with (out.parent / f".{out.name}.lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)  # of two labs made at once one compiles, and takes nothing from the other
+        if not (stamp.is_file() and stamp.read_text() == wanted):
+            _replace(out, driver, wanted)
+
+
+def _replace(out: Path, driver: str, stamp: str) -> None:
     scratch = Path(tempfile.mkdtemp(prefix=f"{out.name}.", dir=out.parent))
     try:
         scratch.chmod(0o755)
         _compile(scratch, driver)
-        (scratch / ".stamp").write_text(wanted)
+        (scratch / ".stamp").write_text(stamp)
         if out.exists():
             shutil.rmtree(out)
         scratch.rename(out)

@@ -98,7 +98,7 @@ def build_images(out: Path, cache: Path) -> list[Image]:
             recipe.write(archive)
             for stale in cache.glob(f"{archive.name[:-21]}-{'?' * 16}.tar"):
                 if stale != archive:
-                    stale.unlink()
+                    stale.unlink(missing_ok=True)
         images.append(Image(recipe.name, _in(out, archive)))
     return images
 

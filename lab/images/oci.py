@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,17 +63,20 @@ def write_archive(
     }
     index = _json({"schemaVersion": 2, "mediaType": _MEDIA_TYPE + "index.v1+json", "manifests": [named]})
     blobs = {f"blobs/sha256/{digest(blob)[7:]}": blob for blob in (config, manifest, packed)}
-    partial = out.with_name(f".{out.name}.partial")
-    with tarfile.open(partial, "w", format=tarfile.GNU_FORMAT) as archive:
-        for path, content in {
-            "oci-layout": _json({"imageLayoutVersion": "1.0.0"}),
-            "index.json": index,
-            **blobs,
-        }.items():
-            member = tarfile.TarInfo(path)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
-    partial.replace(out)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        with tarfile.open(partial, "w", format=tarfile.GNU_FORMAT) as archive:
+            for path, content in {
+                "oci-layout": _json({"imageLayoutVersion": "1.0.0"}),
+                "index.json": index,
+                **blobs,
+            }.items():
+                member = tarfile.TarInfo(path)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        partial.replace(out)
+    finally:
+        partial.unlink(missing_ok=True)
     return digest(manifest)
 
 

@@ -193,11 +193,11 @@ func TestATriedConfigIsTakenBack(t *testing.T) {
 	l := serve(t)
 
 	answer, err := l.apply(t, &machine.ApplyConfigurationRequest{
-		Data: []byte(l.with(sysctl)), Mode: try, TryModeTimeout: durationpb.New(200 * time.Millisecond),
+		Data: []byte(l.with(sysctl)), Mode: try, TryModeTimeout: durationpb.New(2 * time.Second),
 	})
 	must(t, err)
 
-	if answer.Mode != try || !strings.HasSuffix(answer.ModeDetails, "will be automatically reverted back in 200ms") {
+	if answer.Mode != try || !strings.HasSuffix(answer.ModeDetails, "will be automatically reverted back in 2s") {
 		t.Errorf("%v", answer)
 	}
 
