@@ -82,7 +82,7 @@ def node_of(tmp_path: Path, role: str) -> Iterator[tuple[str, Path]]:
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         yield f"{ADDRESS}:{port[0]}", config
     finally:

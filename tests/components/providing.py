@@ -53,7 +53,7 @@ def props(port: int, **changes: Any) -> dict[str, Any]:
         "reboot": "none",
         "reboot_expected": False,
         "boot_id_before": "before",
-        "timeout_s": 5,
+        "timeout_s": 60,
         "before_restart": {**BeforeRestart().model_dump(), "images": []},
         **changes,
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ import httpx
 import yaml
 
 from lab.engine import install
+from lab.network import free_ports
 
 Json = Any
 
@@ -101,13 +101,6 @@ class Project:
         return found
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port
-
-
 @dataclass
 class Api:
     """The control plane's API server, as cluster-admin."""
@@ -125,11 +118,11 @@ class Api:
             verify=False,
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": kind},
             trust_env=False,
-            timeout=10,
+            timeout=60,
         )
         return {"code": answer.status_code} if answer.status_code == 404 else answer.raise_for_status().json()
 
-    def until(self, condition: Callable[[], Json], seconds: float = 20) -> Json:
+    def until(self, condition: Callable[[], Json], seconds: float = 90) -> Json:
         """Poll until the condition holds; returns what it said."""
         deadline = time.monotonic() + seconds
         while not (found := condition()):
@@ -139,7 +132,7 @@ class Api:
 
 
 def control_plane(folder: Path, binaries: Path, etcd: Path, start: Callable[..., None]) -> Api:
-    client, peer, secure, manager = free_port(), free_port(), free_port(), free_port()
+    client, peer, secure, manager = free_ports(4)
     subprocess.run(["openssl", "genrsa", "-out", folder / "sa.key", "2048"], check=True, capture_output=True)
     token = "of-the-tests"
     (folder / "tokens.csv").write_text(f'{token},admin,admin,"system:masters"\n')
@@ -183,7 +176,7 @@ def control_plane(folder: Path, binaries: Path, etcd: Path, start: Callable[...,
         except (httpx.HTTPError, KeyError):
             return None
 
-    made.until(ready, 40)
+    made.until(ready, 90)
     start(
         binaries / "kube-controller-manager",
         f"--kubeconfig={made.kubeconfig}",

@@ -40,7 +40,7 @@ job = k8s.batch.v1.Job(
                      "host_pid": False, "volumes": [{"name": "scratch", "empty_dir": {}}]},
         },
     },
-    opts=pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="20s", update="20s")),
+    opts=pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="120s", update="120s")),
 )
 """
 )
@@ -223,14 +223,15 @@ def test_a_failed_job_says_why_and_the_next_up_replaces_it_if_asked(cluster: Pro
 
 
 def test_a_job_that_does_not_end_times_out_and_stays_in_the_state(cluster: Project) -> None:
-    ran = cluster.write(JOB.replace('create="20s"', 'create="2s"')).up()
+    ran = cluster.write(JOB.replace('create="120s"', 'create="2s"')).up()
     assert ran.status != 0
     assert "'job' timed out waiting to be Ready" in ran.out
     assert "kubernetes:batch/v1:Job" in {entry["type"] for entry in cluster.resources()}
 
 
 def test_a_daemon_set_without_a_fitting_node_is_ready(cluster: Project) -> None:
-    cluster.write(HEAD + _workload("DaemonSet", '{"node_selector": {"gpu": "yes"}}')).up().ok()
+    program = _workload("DaemonSet", '{"node_selector": {"gpu": "yes"}}').replace('create="3s"', 'create="90s"')
+    cluster.write(HEAD + program).up().ok()
 
 
 def test_a_deployment_that_gets_no_pods_names_their_state(cluster: Project) -> None:

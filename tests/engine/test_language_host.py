@@ -107,12 +107,12 @@ def test_a_killed_engine_leaves_nothing_behind(project: Project, tmp_path: Path)
         f"import os, pathlib, time\npathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\ntime.sleep(600)\n"
     )
     process = project.start("preview", "--stack", "test")
-    _until(mark.exists, 20)
+    _until(mark.exists, 90)
     group = _descendants(process.pid)
     assert len(group) >= 2, group  # the host and the program
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    _until(lambda: not [pid for pid in group if Path(f"/proc/{pid}").exists()], 5)
+    _until(lambda: not [pid for pid in group if Path(f"/proc/{pid}").exists()], 60)
 
 
 def _until(condition: object, seconds: float) -> None:

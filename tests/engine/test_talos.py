@@ -7,7 +7,8 @@ import re
 
 import pytest
 
-from tests.engine.support import Project, free_port
+from lab.network import free_ports
+from tests.engine.support import Project
 
 PROGRAM = """
 import json, pulumi, pulumiverse_talos as talos
@@ -50,7 +51,7 @@ INPUT = "version: v1alpha1\\nmachine:\\n  type: worker\\n"
 @pytest.fixture
 def apply(project: Project) -> Project:
     text = INPUT.encode().decode("unicode_escape")
-    return project.write(APPLY).config(port=str(free_port()), input=text)
+    return project.write(APPLY).config(port=str(free_ports(1)[0]), input=text)
 
 
 def test_secrets_and_both_configurations(project: Project) -> None:

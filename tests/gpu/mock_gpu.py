@@ -61,7 +61,7 @@ class MockGpu:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
         return Said(done.returncode, re.sub(r" @ 0x[0-9a-f]+", "", done.stdout.replace("\r", "\n")))

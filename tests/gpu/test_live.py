@@ -38,8 +38,8 @@ def _encoding(gpu: MockGpu) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def _wait_frame(process: subprocess.Popen[str], frame: int, deadline: float = 20) -> float:
-    """Read progress until `frame` is encoded; returns the seconds since the call."""
+def _wait_frame(process: subprocess.Popen[str], frame: int, deadline: float = 60) -> None:
+    """Read progress until `frame` is encoded."""
     started = time.monotonic()
     assert process.stdout
     seen = ""
@@ -48,7 +48,7 @@ def _wait_frame(process: subprocess.Popen[str], frame: int, deadline: float = 20
         seen = line or seen
         key, _, value = line.strip().partition("=")
         if key == "frame" and int(value) >= frame:
-            return time.monotonic() - started
+            return
         if not line:
             break
     raise AssertionError(f"frame {frame} was not reached; last seen: {seen!r}")
@@ -60,12 +60,14 @@ def _sessions(gpu: MockGpu) -> str:
 
 
 def test_an_encode_keeps_the_pace_and_takes_up_a_new_one(gpu: MockGpu) -> None:
+    """Bounds that a busy machine keeps: it may make the encode slower than its pace, never quicker."""
     gpu.configure(fps=20)
+    began = time.monotonic()
     with _encoding(gpu) as process:
-        _wait_frame(process, 5)
-        assert 0.5 < _wait_frame(process, 25) < 2.5
+        _wait_frame(process, 60)
+        assert time.monotonic() - began > 2.5, "quicker than its pace"
         gpu.configure(fps=0)
-        assert _wait_frame(process, 400) < 10
+        _wait_frame(process, 1500, deadline=60)  # at the old pace it would take 72 s
 
 
 def test_a_change_reaches_libraries_that_are_bind_mounted_out_of_a_read_only_overlay(
@@ -98,7 +100,7 @@ def test_a_change_reaches_libraries_that_are_bind_mounted_out_of_a_read_only_ove
         process.stdin.write("\n")
         process.stdin.flush()
         seen.append(process.stdout.readline().strip())
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert seen == ["Quadro P2000", "Tesla T4"]
 
 
@@ -107,12 +109,12 @@ def test_an_encode_that_runs_can_be_made_to_fail(gpu: MockGpu) -> None:
     with _encoding(gpu) as process:
         _wait_frame(process, 5)
         gpu.configure(fps=50, encode_fail="0:20")
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=60)
     assert "EncodePicture failed!: generic error (20)" in errors
     assert process.returncode == 1
 
 
-def _wait_in_pause(process: subprocess.Popen[str], deadline: float = 10) -> None:
+def _wait_in_pause(process: subprocess.Popen[str], deadline: float = 60) -> None:
     """Wait until the process' first thread is in the system call pause (34 on x86-64)."""
     started = time.monotonic()
     seen = ""

@@ -93,9 +93,13 @@ class MainJob:
         assert "frame=   60" in done.stderr.replace("\r", "\n"), done.stderr[-2000:]
 
     def installer_ready(self) -> bool:
-        """Whether the one installer pod of this node is Ready."""
+        """Whether the one installer pod of this node is Ready and its DaemonSet counts it: a refresh asks that one."""
         pods = self.installer_pods()
-        return len(pods) == 1 and kubectl.ready(pods[0])
+        if len(pods) != 1 or not kubectl.ready(pods[0]):
+            return False
+        sets = kubectl.get(self.lab, "daemonsets", "-n", "kube-system", "-l", "app=nvidia-cdi-init")["items"]
+        ours = [one for one in sets if one["metadata"]["name"] == f"nvidia-cdi-init-{self.node.name}"]
+        return [one["status"].get("numberAvailable") for one in ours] == [1]
 
     def worker_ready(self) -> bool:
         """Whether the worker's pods are Ready and its Deployment available, as the API server has it now."""
@@ -121,13 +125,18 @@ class MainJob:
 
     def settle(self) -> None:
         """Return when installer and worker are ready in the boot that is, and the spec lies where it should."""
-        wait_for("every pod's status is of this boot", self._restarted)
+        wait_for("every pod's status is of this boot", self.restarted)
         # a probe tells of a spec that was withdrawn some seconds later
         wait_for("the spec is installed", lambda: self.inside("/run/cdi/nvidia.yaml").exists())
         wait_for("the installer is ready", self.installer_ready)
         wait_for("the worker is ready", self.worker_ready, 120)
 
-    def _restarted(self) -> bool:
+    def settle_worker(self) -> None:
+        """The same of the worker alone, for a stack without an installer: its `up` may end with the node's restart."""
+        wait_for("every pod's status is of this boot", self.restarted)
+        wait_for("the worker is ready", self.worker_ready, 120)
+
+    def restarted(self) -> bool:
         """Whether the kubelet has told of the containers' end at the reboot: a Ready of before it is no proof."""
         uptime = float(Path(f"/proc/{self.node.pid}/root/proc/uptime").read_text().split()[0])
         pods = [*self.installer_pods(), *kubectl.get(self.lab, "pods", "-n", "media")["items"]]

@@ -37,8 +37,10 @@ class Running:
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def until(self, what: str, look: Callable[[dict[str, Any]], bool]) -> None:
-        """Return when an event fits; fails with the last ones if it ends before."""
+        """Return when an event fits, or has; fails with the last ones if it ends before."""
         assert self.process.stdout is not None
+        if any(map(look, self.events)):
+            return
         for line in self.process.stdout:
             self.events.append(json.loads(line))
             if look(self.events[-1]):
@@ -99,7 +101,7 @@ class Fleet:
     def running(self, verb: str) -> Iterator[Running]:
         """`rollout VERB --json` while the block runs; killed with the block, or when it takes too long."""
         running = Running(self.start(self.words(verb, "--json")))
-        late = threading.Timer(2 * COMMAND_S, running.process.kill)
+        late = threading.Timer(4 * COMMAND_S, running.process.kill)
         late.start()
         try:
             yield running

@@ -75,7 +75,12 @@ def test_a_reader_is_told_what_resources_tell_and_what_an_admin_would_see(job: M
 
 def test_a_pod_s_events_are_explained(job: MainJob) -> None:
     told_by_events = ("events", "-n", "media", "--field-selector", "involvedObject.name=unlucky,type=Warning")
-    pod = pod_faults.gpu_pod(job, "unlucky", lambda _: kubectl.get(job.lab, *told_by_events)["items"])
+
+    def refused(_: object) -> bool:
+        events = kubectl.get(job.lab, *told_by_events)["items"]
+        return any("unresolvable CDI devices" in event["message"] for event in events)
+
+    pod = pod_faults.gpu_pod(job, "unlucky", refused)
     with BY_NAME["the installed spec was deleted"].make(job), pod:
         kubeconfig = ("--kubeconfig", str(job.lab.paths.kubeconfig))
         said = command("explain", "--pod", "media/unlucky", "--json", *kubeconfig)

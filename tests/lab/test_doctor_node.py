@@ -7,7 +7,7 @@ import pytest
 from talos_gpu.doctor.diagnose import diagnose
 from tests.doctor.fault_table import LIVE_NODE
 from tests.lab.conftest import MainJob
-from tests.lab.doctoring import BY_NAME, Seen, gathered, roots, told
+from tests.lab.doctoring import BY_NAME, Seen, gathered, healthy, roots, told
 from tests.lab.live_fault import LiveFault
 from tests.lab.node_faults import FAULTS
 
@@ -25,6 +25,7 @@ SEEN = Seen(LIVE_NODE, FAULTS, PAIRS)
 
 
 def test_on_the_healthy_node_nothing_is_found_and_every_check_ran(job: MainJob) -> None:
+    healthy(job)
     diagnosis = diagnose(gathered(job))
     assert diagnosis.findings == (), told(diagnosis)
     assert diagnosis.not_run == ()

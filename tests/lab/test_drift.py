@@ -79,15 +79,17 @@ def installer(job: MainJob, number: signal.Signals) -> None:
 
 
 def installer_processes(job: MainJob) -> list[int]:
-    found = []
+    """The installer's shell; what it has just forked has its words too, and may be gone before a signal comes."""
+    parents: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words, groups = (folder / "cmdline").read_bytes(), (folder / "cgroup").read_text()
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except (FileNotFoundError, ProcessLookupError):
             continue
         if b"/payload/install.sh\0run" in words and f"talos-lab-{job.lab.paths.tag}-{job.node.name}" in groups:
-            found.append(int(folder.name))
-    return found
+            parents[int(folder.name)] = parent
+    return [process for process, parent in parents.items() if parent not in parents]
 
 
 @pytest.mark.parametrize(

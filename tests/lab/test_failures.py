@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lab import kubectl
-from tests.lab.conftest import MainJob
+from tests.lab.conftest import MainJob, wait_for
 
 pytestmark = pytest.mark.lab
 
@@ -27,6 +27,7 @@ def restart(job: MainJob) -> None:
     job.node.stop()
     job.lab.start(print)
     kubectl.wait_node_ready(job.lab, [job.node.name])
+    wait_for("every pod's status is of this boot", job.restarted)
 
 
 def objects(job: MainJob) -> dict[str, tuple[str, int]]:

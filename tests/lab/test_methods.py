@@ -91,7 +91,7 @@ def test_from_spec_to_jit_and_back(job: MainJob, tmp_path: Path) -> None:
         assert not unschedulable(job)
         assert not job.inside(PART).exists()
         assert f"nvidia-cdi-init-{node}" not in daemon_sets(job)
-        wait_for("the worker is ready", job.worker_ready, 120)
+        job.settle_worker()
         worker = kubectl.get(job.lab, "deployment", "-n", "media", f"tdarr-node-gpu-{node}")
         assert worker["spec"]["template"]["spec"]["runtimeClassName"] == "nvidia"
         job.encode()

@@ -62,17 +62,14 @@ def another_source(job: MainJob) -> Iterator[str]:
         source.write_text(good)
 
 
-def installer_log(job: MainJob) -> str:
-    [pod] = job.installer_pods()
-    return kubectl.run(job.lab, "logs", "-n", "kube-system", pod["metadata"]["name"]).stdout
-
-
 @pytest.mark.parametrize("fault", [upgraded_driver, hook_binary_gone, another_source], ids=lambda value: value.__name__)
 def test_the_installer_refuses(job: MainJob, fault: Callable[[MainJob], AbstractContextManager[str]]) -> None:
     with fault(job) as reason:
-        wait_for(f"the log says {reason!r}", lambda: reason in installer_log(job))
+        wait_for(f"the log says {reason!r}", lambda: reason in job.installer_log())
         wait_for("the spec is withdrawn", lambda: not job.inside(INSTALLED).exists())
         wait_for("the installer is not ready", lambda: not job.installer_ready())
-        assert "unresolvable CDI devices nvidia.com/gpu=all" in why_it_fails(job, "refused")
+        assert "unresolvable CDI devices nvidia.com/gpu=all" in why_it_fails(
+            job, f"refused-by-{fault.__name__}".replace("_", "-")
+        )
     job.settle()
     job.encode()

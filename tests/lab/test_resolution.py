@@ -75,7 +75,7 @@ def writable(containerd_lab: Lab) -> Iterator[Node]:
     found = containerd_lab.node()
     subprocess.run(["mount", "--namespace", str(found.pid), "-t", "tmpfs", "tmpfs", ETC], check=True)
     yield found
-    subprocess.run(["umount", "--namespace", str(found.pid), ETC], check=True)
+    subprocess.run(["umount", "--lazy", "--namespace", str(found.pid), ETC], check=True)
 
 
 @pytest.fixture

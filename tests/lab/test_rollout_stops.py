@@ -210,3 +210,4 @@ def comes_back(job: MainJob, profile: Mapping[str, Any]) -> None:
     job.node.stop()
     job.node.start()
     job.node.wait_containerd()
+    kubectl.wait_node_ready(job.lab, [job.node.name])

@@ -153,7 +153,7 @@ def test_an_upgrade_by_hand_and_the_stack_after_it(job: MainJob) -> None:
     wait_for("the installer refuses", lambda: missing in job.installer_log())
     wait_for("the installer leaves the system's spec", lambda: f"left /var{INSTALLED} alone" in job.installer_log())
     assert job.inside(INSTALLED).read_text() == systems
-    assert not job.installer_ready()
+    wait_for("the installer is not ready", lambda: not job.installer_ready())
 
     # with the guard off, the old patch breaks it
     job.inside(INSTALLED).write_text(patched)
@@ -175,7 +175,7 @@ def test_an_upgrade_by_hand_and_the_stack_after_it(job: MainJob) -> None:
         preview = job.stack.operation("preview").stdout
         assert f"this restarts the node and with it the worker: machine.files: {PART}" in preview, preview
         job.up()
-        wait_for("the worker is ready", job.worker_ready, 120)
+        job.settle_worker()
         assert job.quiet()
         assert not job.inside(PART).exists()
         assert job.installer_pods() == []
@@ -195,7 +195,7 @@ def test_on_to_1_14_and_back_without_a_restart_that_is_asked_for(job: MainJob) -
         assert "127.0.0.1:11234" in job.inside("/etc/cri/conf.d/cri.toml").read_text()
         assert job.boot_id() == boot
         wait_for("containerd serves again", lambda: job.node.run("/bin/ctr", "version", check=False).returncode == 0)
-        wait_for("the worker is ready", job.worker_ready, 120)
+        job.settle_worker()
         assert job.quiet()
         job.encode()
 
@@ -207,7 +207,7 @@ def test_on_to_1_14_and_back_without_a_restart_that_is_asked_for(job: MainJob) -
     become(job, "1.13")
     with job.configured(**native("v1.13.0")):
         job.up()
-        wait_for("the worker is ready", job.worker_ready, 120)
+        job.settle_worker()
         assert job.quiet()
         job.encode()
 

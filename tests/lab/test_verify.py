@@ -150,7 +150,13 @@ def worker_pods(job: MainJob) -> list[str]:
 def test_with_the_worker_gone_only_a_pod_of_its_own_can_tell(job: MainJob) -> None:
     deployment = ("-n", "media", f"deployment/tdarr-node-gpu-{job.node.name}")
     kubectl.kubectl(job.lab, "scale", *deployment, "--replicas=0")
+
+    def ending() -> bool:
+        pods = kubectl.get(job.lab, "pods", "-n", "media")["items"]
+        return all("deletionTimestamp" in pod["metadata"] for pod in pods)
+
     try:
+        wait_for("its controller ends the worker", ending)  # or it would make another for the one that is deleted
         kubectl.kubectl(job.lab, "delete", "pods", "-n", "media", "--all", "--grace-period=0", "--force")
         wait_for("the worker is gone", lambda: not worker_pods(job))
         gone = verify(job.lab, "lab")

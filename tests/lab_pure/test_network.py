@@ -11,7 +11,7 @@ import pytest
 
 from lab import network
 from lab.errors import LabRefused
-from lab.network import Bridge, free_ports, free_subnet
+from lab.network import Bridge, choosing, free_ports, free_subnet
 
 
 def test_a_subnet_that_a_route_touches_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,8 +37,10 @@ def test_two_labs_have_other_bridges_and_pod_networks() -> None:
 @pytest.mark.lab
 def test_a_bridge_keeps_its_hardware_address_as_nodes_come_and_go() -> None:
     """Otherwise a restart of one node takes the API server from the others (seen: two nodes away in a rollout)."""
-    bridge, port, peer = Bridge.for_lab("test-bridge", free_subnet()), "tln-test-a", "tln-test-b"
-    bridge.up()
+    port, peer = "tln-test-a", "tln-test-b"
+    with choosing():
+        bridge = Bridge.for_lab("test-bridge", free_subnet())
+        bridge.up()
     try:
         before = address_of(bridge.name)
         ip("link", "add", port, "address", "02:00:00:00:00:01", "type", "veth", "peer", "name", peer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,7 +40,7 @@ def test_a_program_is_built_once(tool: Callable[[str], Tool]) -> None:
     lines: list[str] = []
     folder = ensure([one], lines.append)
     assert (folder / "hello").stat().st_mode & 0o111
-    assert lines[0] == "[1/1] hello 1.0.0: building, 0:00 min so far"
+    assert re.fullmatch(r"\[1/1\] hello 1\.0\.0: building, \d+:\d\d min so far", lines[0])
     lines.clear()
     assert ensure([one], lines.append) == folder
     assert lines == []
@@ -64,4 +65,4 @@ def test_two_commands_at_once_build_it_once(tool: Callable[[str], Tool]) -> None
         folders = set(pool.map(lambda _: ensure([one], lines.append), range(2)))
     [folder] = folders
     assert (folder / "hello").exists()
-    assert len([line for line in lines if line.endswith("building, 0:00 min so far")]) == 1
+    assert len([line for line in lines if ": building, " in line]) == 1

@@ -72,7 +72,7 @@ def test_the_drift_workflows_commands_run(reviewed: Reviewed) -> None:
 
 def test_an_unknown_stack_is_refused_and_the_engine_that_was_begun_for_a_known_one_is_ended(reviewed: Reviewed) -> None:
     reviewed.talos_gpu("preview", "talos05", "talos5", code=2)
-    assert not [words for words in working_in(reviewed.folder) if Path(words.split()[0]).name == "pulumi"]
+    assert not [words for words in working_in(reviewed.folder) if Path(words.partition(" ")[0]).name == "pulumi"]
     # the language host sees within a second that its engine is gone
     wait_for("nothing works there any more", lambda: not working_in(reviewed.folder))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
@@ -96,7 +97,7 @@ def in_thread(serving: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         yield found[0]
     finally:
@@ -161,11 +162,12 @@ def test_an_image_that_is_nowhere(tmp_path: Path) -> None:
 
 def test_every_check_tells_its_own_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TALOSCONFIG", str(tmp_path / "talosconfig"))
-    with registry(set()) as found:
-        port = found.port  # free again when it has ended
-    document = settings_of(f"127.0.0.1:{port}/tools:1", tmp_path / "kubeconfig")
-    document["node"] |= {"endpoint": f"127.0.0.1:{port}"}
-    settings, faults = preflight(stack_file(tmp_path, document), CHECKS)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and not listening: nobody else takes it
+        port = closed.getsockname()[1]
+        document = settings_of(f"127.0.0.1:{port}/tools:1", tmp_path / "kubeconfig")
+        document["node"] |= {"endpoint": f"127.0.0.1:{port}"}
+        settings, faults = preflight(stack_file(tmp_path, document), CHECKS)
     assert settings is not None
     assert [fault.partition(":")[0] for fault in faults] == ["release", "credentials", "reachable", "image"]
     assert str(tmp_path / "talosconfig") in faults[0]

@@ -27,7 +27,7 @@ def credentials(role: str = "os:admin", authority: Authority = AUTHORITY) -> Cre
 
 @asynccontextmanager
 async def connected(
-    node: Node, *, role: str = "os:admin", target: str | None = None, seconds: float = 5.0
+    node: Node, *, role: str = "os:admin", target: str | None = None, seconds: float = 30.0
 ) -> AsyncIterator[MachineClient]:
     async with (
         serving(node, AUTHORITY) as port,
@@ -42,7 +42,7 @@ def ask(
     *,
     role: str = "os:admin",
     target: str | None = None,
-    seconds: float = 5.0,
+    seconds: float = 30.0,
 ) -> AnswerT:
     async def conversation() -> AnswerT:
         async with connected(node, role=role, target=target, seconds=seconds) as client:
@@ -58,7 +58,7 @@ def refusal(
     *,
     role: str = "os:admin",
     target: str | None = None,
-    seconds: float = 5.0,
+    seconds: float = 30.0,
 ) -> str:
     """What the client says when the call fails, the port left out."""
     with pytest.raises(kind) as caught:

@@ -53,7 +53,7 @@ def test_one_connection_serves_concurrent_calls() -> None:
     async def twenty(client: MachineClient) -> set[str]:
         return {version.tag for version in await asyncio.gather(*(client.version() for _ in range(20)))}
 
-    node = Node(delay=1.0)
+    node = Node(delay=3.0)
     assert ask(node, twenty, seconds=30) == {"v1.11.1"}
     assert node.most_waiting == 20
 

@@ -23,7 +23,7 @@ from tests.talos.fake_talos import ADDRESS, Node, server_context, serving
 from tests.talos.pki import Authority, talosconfig
 
 
-def dial(port: int, who: Credentials, *, seconds: float = 5.0) -> None:
+def dial(port: int, who: Credentials, *, seconds: float = 30.0) -> None:
     async def conversation() -> None:
         async with MachineClient(who, ADDRESS, port=port, timeout=seconds) as client:
             await client.version()
@@ -34,9 +34,9 @@ def dial(port: int, who: Credentials, *, seconds: float = 5.0) -> None:
 def test_a_closed_port_is_unreachable() -> None:
     with socket.socket() as free:
         free.bind((ADDRESS, 0))
-        port = free.getsockname()[1]
-    with pytest.raises(Unreachable) as caught:
-        dial(port, credentials())
+        port = free.getsockname()[1]  # bound and not listening: nobody else takes it
+        with pytest.raises(Unreachable) as caught:
+            dial(port, credentials())
     assert str(caught.value) == (
         f"Version on 127.0.0.1: cannot connect to 127.0.0.1:{port}: Connect call failed ('127.0.0.1', {port})\n"
         "  remedy: check that the node is up, that the address is right and that nothing blocks its API port"

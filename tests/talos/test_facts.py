@@ -154,7 +154,7 @@ def test_a_driver_that_is_not_loaded_is_not_told_from_its_extension() -> None:
 
 def test_all_facts_are_asked_for_at_once() -> None:
     node = gpu_node()
-    node.delay = 1.0
+    node.delay = 3.0
     facts_of(node)
     assert node.most_waiting == len(node.calls) > 1
 
@@ -162,15 +162,15 @@ def test_all_facts_are_asked_for_at_once() -> None:
 def test_an_unreachable_node_is_an_error_of_its_own() -> None:
     with socket.socket() as free:
         free.bind((ADDRESS, 0))
-        port = free.getsockname()[1]
+        port = free.getsockname()[1]  # bound and not listening: nobody else takes it
 
-    async def read() -> None:
-        who = TalosConfig.load(talosconfig(AUTHORITY, AUTHORITY.client("os:admin")))
-        async with MachineClient(who, ADDRESS, port=port) as client:
-            await read_facts(client)
+        async def read() -> None:
+            who = TalosConfig.load(talosconfig(AUTHORITY, AUTHORITY.client("os:admin")))
+            async with MachineClient(who, ADDRESS, port=port) as client:
+                await read_facts(client)
 
-    with pytest.raises(Unreachable):
-        asyncio.run(read())
+        with pytest.raises(Unreachable):
+            asyncio.run(read())
 
 
 def test_the_spec_source_is_text_or_not_there_yet() -> None:

@@ -70,7 +70,7 @@ class MockContainer:
         async def host() -> Host:
             return Host(self.majors, pretended)
 
-        wanted = Demands(*GPU, **{"floor": None, "limit": 10, **demands})  # type: ignore[arg-type]
+        wanted = Demands(*GPU, **{"floor": None, "limit": 60, **demands})  # type: ignore[arg-type]
         return {proof.name: proof for proof in asyncio.run(container_proofs(self, wanted, host()))}
 
 
