@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 from lab import kubectl
 from tests.lab.conftest import MainJob, wait_for
+from tests.lab.doctoring import command
 
 pytestmark = pytest.mark.lab
 
@@ -154,5 +157,8 @@ def test_an_image_that_is_missing_is_named(job: MainJob) -> None:
     job.inside("/var/cdi/nvidia.yaml").unlink()
     with job.configured(cdi={"image": "lab.local/absent:1", "generator_deadline_s": 30}):
         said = fails(job)
-    assert "lab.local/absent:1" in said, said
+    assert "[Pod kube-system/nvidia-cdi-generator-" in said, said
+    assert re.search(r"container generator: \[(ErrImagePull|ImagePullBackOff)\] [^*]*lab\.local/absent:1", said), said
+    explained = command("explain", said, "--json")
+    assert "image-unpullable" in [one["name"] for one in json.loads(explained.stdout)["causes"]], explained
     recovers(job)

@@ -30,23 +30,30 @@ def until_ready(cluster: Cluster, obj: Object, timeout: float, cancelled: thread
     """
     deadline = time.monotonic() + timeout
     live, shown = obj, ""
+    seen: list[str] = []
     while True:
         state = state_of(live, cluster)
         if state.ready:
             return live
-        if state.failed:
-            raise NotReady(
-                f"Resource '{name_of(obj)}' was created but failed to initialize", live, _why(cluster, live, state)
-            )
-        if cancelled.is_set():
-            raise NotReady(f'Resource operation was cancelled for "{name_of(obj)}"', live, _why(cluster, live, state))
-        if time.monotonic() > deadline:
-            raise NotReady(f"'{name_of(obj)}' timed out waiting to be Ready", live, _why(cluster, live, state))
+        ended = _ended(obj, state, cancelled, deadline)
+        if ended:
+            raise NotReady(ended, live, list(dict.fromkeys([*_why(cluster, live, state), *seen])))
+        if kind_of(obj) == "Job":
+            seen += [line for line in diagnosis.of_starting_pods(cluster, live) if line not in seen]
         if state.waiting != shown:
             shown = state.waiting
             report(shown)
         cancelled.wait(POLL)
         live = cluster.get(obj)
+
+
+def _ended(obj: Object, state: State, cancelled: threading.Event, deadline: float) -> str:
+    """Why it is not waited for any longer, as the official plugin says it; empty if it is."""
+    if state.failed:
+        return f"Resource '{name_of(obj)}' was created but failed to initialize"
+    if cancelled.is_set():
+        return f'Resource operation was cancelled for "{name_of(obj)}"'
+    return f"'{name_of(obj)}' timed out waiting to be Ready" if time.monotonic() > deadline else ""
 
 
 def look(cluster: Cluster, live: Object) -> None:

@@ -11,6 +11,7 @@ from lab.engine.kubernetes.wire import Object
 
 LOG_LINES = 10
 _MOST_PODS, _MOST_EVENTS = 3, 5
+_STARTING = ("ContainerCreating", "PodInitializing")
 
 
 def of_pods(cluster: Cluster, obj: Object) -> list[str]:
@@ -22,6 +23,32 @@ def of_pods(cluster: Cluster, obj: Object) -> list[str]:
         return found or list(_events(cluster, obj))
     except ProviderFault:
         return []  # the object's own failure is being told; that its pods can't be read must not hide it
+
+
+def of_starting_pods(cluster: Cluster, job: Object) -> list[str]:
+    """What keeps containers of a Job from starting at this moment, one line each.
+
+    A Job past its deadline deletes its pods before it says that it failed: whoever asks only then is told nothing of an
+    image that could not be pulled. The official plugin collects what pods tell meanwhile, too (await/job.go).
+    """
+    try:
+        return [
+            f"[Pod {namespace_of(pod)}/{name_of(pod)}]: container {container['name']}: {_container_finding(container)}"
+            for pod in _pods(cluster, job)[:_MOST_PODS]
+            for container in _containers(pod)
+            if _waiting(container).get("reason", _STARTING[0]) not in _STARTING
+        ]
+    except ProviderFault:
+        return []  # as above
+
+
+def _containers(pod: Object) -> list[Object]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _waiting(container: Object) -> Object:
+    return (container.get("state") or {}).get("waiting") or {}
 
 
 def _pods(cluster: Cluster, obj: Object) -> list[Object]:
@@ -44,7 +71,7 @@ def _pod_findings(cluster: Cluster, pod: Object) -> Iterator[str]:
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
             yield f"{prefix}: [{condition.get('reason', '')}] {condition.get('message', '')}"
     failing = False
-    for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
+    for container in _containers(pod):
         line = _container_finding(container)
         if line:
             failing = True
@@ -60,8 +87,7 @@ def _container_finding(container: Object) -> str:
         if terminated and (terminated.get("exitCode") or terminated.get("reason") not in (None, "Completed")):
             message = f": {terminated['message'].strip()}" if terminated.get("message") else ""
             return f"[{terminated.get('reason', 'Terminated')}] exit status {terminated.get('exitCode')}{message}"
-    waiting = state.get("waiting")
-    if waiting:
+    if waiting := _waiting(container):
         return f"[{waiting.get('reason', 'Waiting')}] {waiting.get('message', '')}".rstrip()
     return "not ready" if state.get("running") and not container.get("ready") else ""
 
