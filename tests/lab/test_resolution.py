@@ -75,7 +75,8 @@ def writable(containerd_lab: Lab) -> Iterator[Node]:
     found = containerd_lab.node()
     subprocess.run(["mount", "--namespace", str(found.pid), "-t", "tmpfs", "tmpfs", ETC], check=True)
     yield found
-    subprocess.run(["umount", "--lazy", "--namespace", str(found.pid), ETC], check=True)
+    unmount = ["umount", "--namespace", str(found.pid), ETC]
+    wait_for("containerd has read the emptied folder", lambda: subprocess.run(unmount, check=False).returncode == 0)
 
 
 @pytest.fixture
