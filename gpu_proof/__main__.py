@@ -48,10 +48,10 @@ def main() -> int:
 
 
 def hides(out: Path) -> list[str]:
-    """Why evidence in `out` would be lost, if it would: there the private namespaces write into a tmpfs of their own."""
+    """Why evidence in `out` would be lost: there the private namespaces write into a tmpfs of their own."""
     place = out.resolve()
     return [
-        f"--out {out} lies below {folder}, which prove makes private to itself: name a folder elsewhere, as /tmp/evidence"
+        f"--out {out} lies below {folder}, which prove makes private to itself: name another, as /tmp/evidence"
         for folder in FOLDERS
         if place.is_relative_to(Path(folder).resolve())
     ]

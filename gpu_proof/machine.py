@@ -54,7 +54,7 @@ def reasons_against(root: Path = Path("/")) -> Iterator[str]:
             yield f"{path} belongs to a real installation: use a machine without one, or move it away"
     lacking = [name for name in _PROGRAMS if not shutil.which(name)]
     if lacking:
-        yield f"{', '.join(lacking)} not on PATH: install util-linux, the C library's programs and the driver's nvidia-smi"
+        yield f"{', '.join(lacking)} not on PATH: install util-linux, the C library's programs, the driver's nvidia-smi"
 
 
 def driver() -> str:
