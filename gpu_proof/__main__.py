@@ -22,6 +22,7 @@ from gpu_proof.parts import Bundle
 from gpu_proof.record import Journal, Record, Verdict
 from gpu_proof.redact import hider
 from gpu_proof.said import PATH
+from gpu_proof.sandbox import FOLDERS
 
 SECONDS = 300
 """The whole run ends within, whatever hangs."""
@@ -38,11 +39,22 @@ def main() -> int:
     reasons = list(machine.reasons_against())
     if chosen.out.exists() and any(chosen.out.iterdir()):
         reasons.append(f"{chosen.out} is not empty: name another folder with --out")
+    reasons += hides(chosen.out)
     if reasons:
         print("prove: it will not run here:", *(f"  - {reason}" for reason in reasons), sep="\n", file=sys.stderr)
         return 2
     chosen.out.mkdir(parents=True, exist_ok=True)
     return prove(Bundle(chosen.bundle.resolve()), chosen.out.resolve())
+
+
+def hides(out: Path) -> list[str]:
+    """Why evidence in `out` would be lost: there the private namespaces write into a tmpfs of their own."""
+    place = out.resolve()
+    return [
+        f"--out {out} lies below {folder}, which prove makes private to itself: name another, as /tmp/evidence"
+        for folder in FOLDERS
+        if place.is_relative_to(Path(folder).resolve())
+    ]
 
 
 def prove(bundle: Bundle, out: Path) -> int:

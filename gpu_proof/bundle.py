@@ -37,6 +37,7 @@ _CODE = (
     "gpu_proof/*.py",
     "lab/**/*.py",
     "bench/__init__.py",
+    "bench/rounds.py",
     "bench/timing.py",
     "tests/cdi/oracle_client.py",
     "tests/doctor/blinded.py",
@@ -101,9 +102,7 @@ def lay(top: Path) -> None:
         build_oracle(top / "oracle", library)
     _lay_work(top / "work")
     _lay_layers(binaries, top / "layers")
-    for pattern in _CODE:
-        for path in sorted(PROJECT.glob(pattern)):
-            _copy(path, top / "code" / path.relative_to(PROJECT))
+    lay_code(top / "code")
     wheels.install(top / "site")
     _copy(PROJECT / "gpu_proof" / "prove", top / "prove")
     versions = {
@@ -114,6 +113,13 @@ def lay(top: Path) -> None:
         "go": _said([str(toolchain.go_program()), "env", "GOVERSION"]),
     }
     (top / "versions.json").write_text(json.dumps(versions, indent=1) + "\n")
+
+
+def lay_code(folder: Path) -> None:
+    """The project's own modules that `prove` runs, below `folder`; `talos_gpu` comes as its wheel."""
+    for pattern in _CODE:
+        for path in sorted(PROJECT.glob(pattern)):
+            _copy(path, folder / path.relative_to(PROJECT))
 
 
 def _kubelet() -> tuple[tools.Tool, ...]:

@@ -29,6 +29,7 @@ INSTALLED = (
     f"/{GLIBC}",
 )
 """Paths of a real installation: `prove` puts its own files there, in a mount namespace of its own."""
+_PROGRAMS = ("unshare", "nsenter", "mount", "umount", "ldconfig", "ldd", "nvidia-smi")
 _VERSION = re.compile(r"\b(\d{3}\.\d+(?:\.\d+)?)\b")
 
 
@@ -51,9 +52,9 @@ def reasons_against(root: Path = Path("/")) -> Iterator[str]:
             continue
         if there.exists() or there.is_symlink():
             yield f"{path} belongs to a real installation: use a machine without one, or move it away"
-    lacking = [name for name in ("unshare", "nsenter", "mount", "umount", "ldconfig", "ldd") if not shutil.which(name)]
+    lacking = [name for name in _PROGRAMS if not shutil.which(name)]
     if lacking:
-        yield f"{', '.join(lacking)} not on PATH: install util-linux and the C library's programs"
+        yield f"{', '.join(lacking)} not on PATH: install util-linux, the C library's programs, the driver's nvidia-smi"
 
 
 def driver() -> str:

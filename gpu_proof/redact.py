@@ -13,9 +13,12 @@ _KERNEL = re.compile(r"\b(\d+\.\d+\.\d+)-[\w.+-]+")
 
 
 def hider(host: str | None = None) -> Callable[[str], str]:
-    """A function that replaces UUIDs, one by one and always alike, and the host's name (default: this machine's)."""
+    """A function that replaces UUIDs, one by one and always alike, and the host's name (default: this machine's).
+
+    Its domain, where the name has one, goes with it.
+    """
     name = socket.gethostname() if host is None else host
-    named = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])") if len(name) > 2 else None
+    named = re.compile(rf"(?<![\w.-]){re.escape(name)}(?:\.[\w-]+)*(?![\w-])") if len(name) > 2 else None
     seen: dict[str, str] = {}
 
     def stand_in(found: re.Match[str]) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import yaml  # type: ignore[import-untyped] # its stubs are not among the pack's locked packages
 from marks import Leaf
 from values import UNKNOWN, at, containers, items, pod_of, texts
 
@@ -21,11 +22,11 @@ SYSTEM = "kube-system"
 MACHINE_STATE = "pulumi-python:dynamic/talos:MachineState"
 _NAMED = re.compile(r"Job/nvidia-cdi-generator-.+|DaemonSet/nvidia-cdi-init-.+")
 _PINNED = re.compile(r".+@sha256:[0-9a-f]{64}")
-_HOOK = re.compile(r"path: *[\"']?(/\S*/nvidia-cdi-hook(?:\.real)?)(?=[\"'\s]|$)", re.MULTILINE)
+_HOOK = re.compile(r"/(?:\S*/)?nvidia-cdi-hook(?:\.real)?")
 _DEFAULT = re.compile(r"(?:^|\\n)[ \t]*default_runtime_name[ \t]*=", re.MULTILINE)
 """In a part within a machine config: a block of lines, or one line of quoted text."""
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.")
-_GPU_LABEL = "node.kubernetes.io/gpu-vendor"
+_GPU_LABEL, _GPU = "node.kubernetes.io/gpu-vendor", "nvidia"
 _PRIVATE = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]{64,}")
 _HOLDS_SECRETS = ("kubernetes:core/v1:Secret", "talos:machine/configurationApply:ConfigurationApply")
@@ -49,8 +50,8 @@ class Resource:
 
     @property
     def kind(self) -> str:
-        """The last word of the type: `Deployment`."""
-        return self.type.rpartition(":")[2].rpartition("/")[2]
+        """The last word of the type: `Deployment`, for a DeploymentPatch too."""
+        return self.type.rpartition(":")[2].rpartition("/")[2].removesuffix("Patch")
 
     @property
     def object(self) -> str:
@@ -93,10 +94,8 @@ def privileged(found: Resource, also: tuple[str, ...] = ()) -> Iterator[str]:
     for container in containers(found.pod):
         if at(container, "securityContext", "privileged"):
             yield f"{namespace}/{found.object}: container {container.get('name')} is privileged"
-    for volume in items(found.pod.get("volumes")):
-        if at(volume, "hostPath"):
-            path = at(volume, "hostPath", "path")
-            yield f"{namespace}/{found.object}: volume {volume.get('name')} is the host's {path}"
+    for name, host_path in _host_paths(found):
+        yield f"{namespace}/{found.object}: volume {name} is the host's {at(host_path, 'path')}"
 
 
 def unpinned(found: Resource) -> Iterator[str]:
@@ -126,7 +125,7 @@ def hook_paths(found: Resource, stack: Stack) -> Iterator[str]:
     if found.kind != "ConfigMap" or not isinstance(text, str) or version is None:
         return
     release = int(version[1]), int(version[2])
-    for path in dict.fromkeys(_HOOK.findall(text)):
+    for path in dict.fromkeys(_hooks(text)):
         patched = path.endswith(".real")
         if (1, 8) <= release <= (1, 12) and not patched:
             yield f"the spec runs {path}, which the wrapper of Talos {stack.release} refuses"
@@ -140,16 +139,20 @@ def runtime_class(found: Resource) -> Iterator[str]:
     if found.kind != "RuntimeClass" or not str(handler).startswith("nvidia"):
         return
     selector = at(found.props, "scheduling", "nodeSelector")
-    if not isinstance(selector, dict) or _GPU_LABEL not in selector:
-        yield f"{found.object} has no node selector {_GPU_LABEL}: its pods may be sent to nodes without a GPU"
+    if selector is UNKNOWN:
+        return
+    if at(selector, _GPU_LABEL) not in (_GPU, UNKNOWN):
+        yield f"{found.object} has no node selector {_GPU_LABEL}: {_GPU}: its pods may be sent to nodes without a GPU"
 
 
 def job_limits(found: Resource) -> Iterator[str]:
-    """A Job ends: by a deadline, after so many tries, within memory."""
-    spec = found.props.get("spec")
-    if found.kind != "Job" or not isinstance(spec, dict):
+    """A Job, a CronJob's too, ends: by a deadline, after so many tries, within memory."""
+    path = {"Job": ("spec",), "CronJob": ("spec", "jobTemplate", "spec")}.get(found.kind)
+    spec = at(found.props, *path) if path else None
+    if not isinstance(spec, dict):
         return
-    yield from (f"{found.object} has no {key}" for key in ("activeDeadlineSeconds", "backoffLimit") if key not in spec)
+    limits = ("activeDeadlineSeconds", "backoffLimit")
+    yield from (f"{found.object} has no {key}" for key in limits if spec.get(key) is None)
     for container in containers(found.pod):
         if at(container, "resources", "limits", "memory") in (None, ""):
             yield f"{found.object}: container {container.get('name')} has no memory limit"
@@ -157,10 +160,10 @@ def job_limits(found: Resource) -> Iterator[str]:
 
 def host_path_type(found: Resource) -> Iterator[str]:
     """No hostPath has a type: kubelet on Talos checks it in its own mounts, where the folder is not."""
-    for volume in items(found.pod.get("volumes")):
-        kind = at(volume, "hostPath", "type")
+    for name, host_path in _host_paths(found):
+        kind = at(host_path, "type")
         if kind and kind is not UNKNOWN:
-            yield f"{found.object}: volume {volume.get('name')} has hostPath type {kind}"
+            yield f"{found.object}: volume {name} has hostPath type {kind}"
 
 
 def secrets(found: Resource, leaves: Sequence[Leaf] | None) -> Iterator[str]:
@@ -196,6 +199,25 @@ def protection(found: Resource, types: tuple[str, ...]) -> Iterator[str]:
     """Resources of these types are protected against destroy."""
     if found.type in types and not found.protect:
         yield f"{found.type} {found.name} is to be protected: set protect in its options"
+
+
+def _host_paths(found: Resource) -> Iterator[tuple[str, Any]]:
+    """(volume's name, hostPath) of a pod's volumes, or of a PersistentVolume."""
+    for volume in items(found.pod.get("volumes")):
+        if at(volume, "hostPath"):
+            yield str(volume.get("name")), at(volume, "hostPath")
+    if found.kind == "PersistentVolume" and at(found.props, "spec", "hostPath"):
+        yield found.name, at(found.props, "spec", "hostPath")
+
+
+def _hooks(spec: str) -> Iterator[str]:
+    """The hook binaries that a spec runs, in YAML of any form or JSON; where it is none of these, by sight."""
+    try:
+        loaded = yaml.safe_load(spec)
+    except yaml.YAMLError:
+        yield from _HOOK.findall(spec)
+        return
+    yield from (text for path, text in texts(loaded) if path.endswith(".path") and _HOOK.fullmatch(text))
 
 
 def _decoded(text: str) -> str:

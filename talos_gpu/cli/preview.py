@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from argparse import Namespace
@@ -14,18 +15,22 @@ from talos_gpu.preview.engine import Engine
 from talos_gpu.rollout.pulumi_cli import Pulumi
 
 _FINE, _BLOCKED = 0, 1
-_PACK = "policy"
+_PACK, _PACK_CONFIG = "policy", "policy-config.json"
+_VARIABLE = "PULUMI_OPTION_POLICY_PACK"
+"""The engine's own, for every operation; with _CONFIG behind it, the configuration's."""
 
 
 def main(words: Sequence[str]) -> int:
     """Run the command with the words behind `preview`; the exit code. Raises TalosGpuError for unusable input."""
     options = parser().parse_intermixed_args(words)
     project = options.project.resolve()
-    pulumi = Pulumi.find(project, (options.stack_files or project).resolve())
+    # chosen here, and named to the engine: by the variable alone it would run a pack that the comment does not know of
+    pulumi = Pulumi.find(project, (options.stack_files or project).resolve()).without(_VARIABLE)
     pack = _pack(project, options.policy_pack) if options.policy else None
+    config = _pack_config(project, options.policy_pack_config) if pack else None
     with (
         tempfile.TemporaryDirectory(prefix="talos-gpu-preview-") as folder,
-        Engine(pulumi, Path(folder), options.refresh, pack) as engine,
+        Engine(pulumi, Path(folder), options.refresh, pack, config) as engine,
     ):
         for stack in list(dict.fromkeys(options.stacks))[: options.parallel]:
             if pulumi.stack_file(stack).is_file():
@@ -55,6 +60,9 @@ def _show(engine: Engine, options: Namespace) -> int:
 
 
 def _pack(project: Path, named: Path | None) -> Path | None:
+    said = os.environ.get(_VARIABLE, "")
+    if named is None and said:
+        return Path(said).resolve()  # whatever language it is in: the engine judges it
     pack = named.resolve() if named is not None else project / _PACK
     if not (pack / "PulumiPolicy.yaml").is_file():
         if named is not None:
@@ -67,3 +75,11 @@ def _pack(project: Path, named: Path | None) -> Path | None:
         print(f"no policy pack is run: the environment of {pack} is not installed ({remedy})", file=sys.stderr)
         return None
     return pack
+
+
+def _pack_config(project: Path, named: Path | None) -> Path | None:
+    if named is not None and not named.is_file():
+        raise UsageError(f"{named}: no such file", remedy="name the policy pack's configuration, a JSON file")
+    said = os.environ.get(f"{_VARIABLE}_CONFIG", "")
+    config = named.resolve() if named is not None else Path(said).resolve() if said else project / _PACK_CONFIG
+    return config if config.is_file() else None

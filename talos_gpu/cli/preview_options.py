@@ -36,6 +36,12 @@ def parser() -> ArgumentParser:
         help="of Markdown at most (default: %(default)s)",
     )
     add("--policy-pack", type=Path, metavar="FOLDER", help="default: policy/ in the project if installed")
+    add(
+        "--policy-pack-config",
+        type=Path,
+        metavar="FILE",
+        help="what the pack is configured with (default: policy-config.json in the project if there)",
+    )
     add("--policy", action=BooleanOptionalAction, default=True, help="run the policy pack")
     add(
         "--parallel",

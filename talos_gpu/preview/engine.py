@@ -25,6 +25,7 @@ class Engine:
     """For the engine's events, which hold what the program was given: made for this run alone, and removed."""
     refresh: bool
     policy_pack: Path | None
+    policy_pack_config: Path | None = None
     _begun: dict[str, Process] = field(default_factory=dict)
 
     def __enter__(self) -> Engine:
@@ -53,6 +54,7 @@ class Engine:
         """Start the preview of a stack."""
         flags = ["--refresh"] if self.refresh else []
         flags += ["--policy-pack", str(self.policy_pack)] if self.policy_pack else []
+        flags += ["--policy-pack-config", str(self.policy_pack_config)] if self.policy_pack_config else []
         words = self.pulumi.words("preview", stack, self.events(stack), *flags)
         self._begun[stack] = self.pulumi.start(words, self.log(stack))
 

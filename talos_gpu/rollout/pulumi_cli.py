@@ -14,7 +14,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,10 @@ class Pulumi:
             raise UsageError("there is no pulumi on PATH", remedy="install the Pulumi command line")
         more = {"PULUMI_DEBUG_COMMANDS": "true", "PULUMI_SKIP_UPDATE_CHECK": "true"}  # the first is for --event-log
         return cls(project, stack_files, program, {**os.environ, **more})
+
+    def without(self, prefix: str) -> Pulumi:
+        """The same without the variables whose names begin so."""
+        return replace(self, environment={k: v for k, v in self.environment.items() if not k.startswith(prefix)})
 
     def stack_file(self, stack: str) -> Path:
         """Where a stack's configuration lies."""

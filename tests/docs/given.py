@@ -62,7 +62,6 @@ def engine(folder: Path, home: Path) -> dict[str, str]:
     authority = Authority()
     _write(home / ".talos/config", talosconfig(authority, authority.client("os:admin")))
     _write(home / ".kube/config", json.dumps(NO_CLUSTER))
-    _write(home / ".pulumi-passphrase", "of these tests\n")
     made = install.install(home / ".pulumi", toolchain.ensure(), Path(sys.executable), "standin")
     ours = made.env(home / "state", home / ".pulumi-passphrase")
     wanted = ("PULUMI_HOME", "PULUMI_SKIP_UPDATE_CHECK", "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -35,16 +37,23 @@ def faults(block: Block) -> list[str]:
 
 
 def _elsewhere(block: Block, path: Path) -> list[str]:
-    """The file that is said to run a block is there and speaks of each command's last plain word."""
+    """The file that is said to run a block is there and has each command's plain words and its options."""
     if not path.is_file():
         return [f"{path.relative_to(ROOT)} is not there"]
     text = path.read_text()
-    missed = [
-        " ".join(words)
+    told = path.relative_to(ROOT)
+    return [
+        f"{told} does not speak of {word}: {' '.join(words)}"
         for words in block.commands()
-        if not any(w in text for w in words[1:3] if w.lstrip("-").isidentifier())
+        for word in _spoken(words)
+        if not re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text)
     ]
-    return [f"{path.relative_to(ROOT)} does not speak of: {line}" for line in missed]
+
+
+def _spoken(words: list[str]) -> list[str]:
+    """Of a command: the verbs up to its first argument, and its options without their values."""
+    verbs = itertools.takewhile(lambda word: re.fullmatch(r"[a-z]+(-[a-z]+)*", word), words[1:])
+    return [*verbs, *(word.partition("=")[0] for word in words[1:] if word.startswith("--"))]
 
 
 def test_every_page_of_the_documentation_is_in_its_contents() -> None:
@@ -71,7 +80,7 @@ def test_most_are_run() -> None:
         ("```\nmake up\n```\n", "has no language"),
         ("```text\ntalos-gpu doctor lab\n```\n", "has commands and is no shell block"),
         ("<!-- run by: tests/nowhere.py -->\n\n```sh\nmake up\n```\n", "tests/nowhere.py is not there"),
-        ("<!-- run by: .ci/run -->\n\n```sh\nmake fuzz\n```\n", "does not speak of: make fuzz"),
+        ("<!-- run by: .ci/run -->\n\n```sh\nmake fuzz\n```\n", "does not speak of fuzz: make fuzz"),
         ("<!-- run: pure, given: nothing -->\n\n```sh\ntrue\n```\n", "has it not"),
         ("<!-- run: pure -->\n\nWords between.\n\n```sh\nmake up\n```\n", "is neither run nor marked as not run"),
     ],

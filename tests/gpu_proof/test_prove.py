@@ -66,6 +66,7 @@ def test_without_driver_node_or_unified_hierarchy_each_is_named(tmp_path: Path) 
 def test_uuids_and_the_host_s_name_are_replaced_always_alike() -> None:
     hide = hider("node-7")
     text = hide(f"{UUID} on node-7, {OTHER}, {UUID}; my-node-7.example and node-77 are others (builder@node-7)")
+    assert hide("at node-7.lab.example.com, by node-7. Then:") == "at HOST, by HOST. Then:"
     assert UUID not in text
     assert OTHER not in text
     assert text.count("GPU-00000000-0000-0000-0000-000000000000") == 2

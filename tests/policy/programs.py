@@ -28,8 +28,10 @@ def workload(kind: str, name: str, spec: dict[str, Any], namespace: str = "media
     return f"kubernetes:{group}:{kind}", {"apiVersion": group, "kind": kind, "metadata": metadata, "spec": body}
 
 
-def payload(path: str) -> Resource:
-    text = f"cdiVersion: 0.5.0\ncontainerEdits:\n  hooks:\n  - args:\n    - x\n    hookName: y\n    path: {path}\n"
+def payload(path: str, text: str = "") -> Resource:
+    text = (
+        text or f"cdiVersion: 0.5.0\ncontainerEdits:\n  hooks:\n  - args:\n    - x\n    hookName: y\n    path: {path}\n"
+    )
     metadata = {"name": "payload", "namespace": "kube-system"}
     document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"nvidia.yaml": text}}
     return "kubernetes:core/v1:ConfigMap", document
@@ -64,6 +66,23 @@ def env(name: str, value: Any) -> Resource:
     return workload("Deployment", "e", pod(container={"env": [{"name": name, "value": value}]}))
 
 
+def patch_of(made: Resource) -> Resource:
+    kind, document = made
+    return f"{kind}Patch", document
+
+
+def cron_job(spec: dict[str, Any]) -> Resource:
+    job = {"template": {"spec": {**spec, "restartPolicy": "Never"}}}
+    document = {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c", "namespace": "media"}}
+    return "kubernetes:batch/v1:CronJob", {**document, "spec": {"schedule": "@daily", "jobTemplate": {"spec": job}}}
+
+
+def persistent_volume(**host_path: Any) -> Resource:
+    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": host_path}
+    document = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"}}
+    return "kubernetes:core/v1:PersistentVolume", {**document, "spec": spec}
+
+
 KEY = "-----BEGIN EC PRIVATE KEY-----\nx\n-----END EC PRIVATE KEY-----\n"
 CLIENT = dict.fromkeys(("caCertificate", "clientCertificate", "clientKey"), "bm9uZQ==")
 CONFIG = "version: v1alpha1\nmachine:\n  token: canary\n"
@@ -94,10 +113,22 @@ BROKEN: dict[str, dict[str, Resource]] = {
         "part": applied(marked(f"{CONFIG}  files:\n  - content: |\n      {DEFAULT}\n"), marked(CLIENT)),
         "quoted-part": applied(marked(f'{CONFIG}  files:\n  - content: "[x]\\n  {DEFAULT}\\n"\n'), marked(CLIENT)),
     },
-    "hook-paths": {"spec": payload(WRAPPED)},
-    "runtime-class-on-gpu-nodes": {"class": runtime_class()},
-    "job-limits": {"endless": workload("Job", "e", pod())},
-    "no-host-path-type": {"typed": workload("Deployment", "t", pod(**volume(type="Directory")))},
+    "hook-paths": {
+        "spec": payload(WRAPPED),
+        "json": payload("", f'{{"containerEdits":{{"hooks":[{{"hookName":"x","path":"{WRAPPED}"}}]}}}}'),
+        "flow": payload("", f"containerEdits: {{hooks: [{{hookName: x, path: {WRAPPED}}}]}}\n"),
+    },
+    "runtime-class-on-gpu-nodes": {
+        "class": runtime_class(),
+        "other-label": runtime_class(scheduling={"nodeSelector": {"node.kubernetes.io/gpu-vendor": "amd"}}),
+    },
+    "job-limits": {
+        "endless": workload("Job", "e", pod()),
+        "null": workload("Job", "n", pod(container=LIMITED), activeDeadlineSeconds=None, backoffLimit=None),
+    },
+    "no-host-path-type": {
+        "typed": workload("Deployment", "t", pod(**volume(type="Directory"))),
+    },
     "secrets-marked": {
         "key": config_map(KEY),
         "marked-key": config_map(marked(KEY)),
@@ -108,6 +139,13 @@ BROKEN: dict[str, dict[str, Resource]] = {
     },
     "destroy-protection": {"unprotected": config_map("1")},
 }
+UNDECLARED: tuple[tuple[str, str, Resource], ...] = (
+    ("privileged", "volume", persistent_volume(path="/")),
+    ("privileged", "patch", patch_of(workload("Deployment", "p", pod(container=PRIVILEGED)))),
+    ("job_limits", "cron", cron_job(pod(container=LIMITED))),
+    ("host_path_type", "volume", persistent_volume(path="/var/x", type="Directory")),
+)
+"""Rule, name, resource that breaks it: of kinds that the lab's stand-in does not declare, judged without engine."""
 PASSING: dict[str, Resource] = {
     "generator": workload(
         "Job", "nvidia-cdi-generator-a", pod(container={**PRIVILEGED, **LIMITED}, hostPID=True), "kube-system", **ENDS

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from talos_gpu.preview.events import said_by
 from talos_gpu.rollout.told import events_in
 from talos_gpu.settings.stack_file import stack_files, stack_settings
 from tests.engine.support import Project
-from tests.policy.programs import BROKEN, PASSING, REAL, Resource, payload, program
+from tests.policy.programs import BROKEN, PASSING, REAL, UNDECLARED, WRAPPED, Resource, payload, program
 
 ROOT = Path(__file__).parents[2]
 CONFIG: Mapping[str, Any] = {
@@ -55,10 +57,22 @@ def test_what_breaks_a_policy_is_found_and_what_does_not_is_not(project: Project
         # a typed host folder is a host folder; every ConfigMap here is to be protected
         ("privileged-by-name", "no-host-path-type.typed"),
         ("destroy-protection", "hook-paths.spec"),
+        ("destroy-protection", "hook-paths.json"),
+        ("destroy-protection", "hook-paths.flow"),
         ("destroy-protection", "secrets-marked.key"),
         ("destroy-protection", "secrets-marked.marked-key"),
     }
     assert found(project, pack, PASSING, release="v1.11.1", protect=True) == set()
+
+
+@pytest.mark.parametrize(("rule", "name", "made"), UNDECLARED, ids=lambda value: str(value)[:12])
+def test_a_kind_that_the_stand_in_does_not_declare_is_judged_too(
+    pack: Path, rule: str, name: str, made: Resource
+) -> None:
+    kind, props = made
+    look = f"import rules; print(*rules.{rule}(rules.Resource({kind!r}, {name!r}, {props!r})), sep='\\n')"
+    done = subprocess.run([pack / ".venv/bin/python", "-c", look], cwd=pack, capture_output=True, text=True, check=True)
+    assert done.stdout.strip()
 
 
 def test_release_and_consent_decide(project: Project, pack: Path) -> None:
@@ -66,6 +80,8 @@ def test_release_and_consent_decide(project: Project, pack: Path) -> None:
     assert found(project, pack, gpu, release="v1.13.0", consent=True, protect=True) == {
         ("hook-paths", "spec", "mandatory")
     }
+    unpatched = {"spec": payload(WRAPPED), "flow": BROKEN["hook-paths"]["flow"]}
+    assert found(project, pack, unpatched, release="v1.13.0", consent=True, protect=True) == set()
 
 
 def test_an_update_is_refused_before_the_object_is_made(project: Project, pack: Path) -> None:

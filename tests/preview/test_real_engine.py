@@ -48,6 +48,32 @@ def test_the_hash_is_that_of_the_rollouts_plan(reviewed: Reviewed) -> None:
     assert reviewed.talos_gpu("rollout", "approve", planned["hash"][:12])
 
 
+def test_the_pack_is_the_one_that_is_told(reviewed: Reviewed, pack: Path) -> None:
+    """A worker's host folder is refused until the pack's configuration names it; --no-policy runs no pack at all."""
+    before = (reviewed.folder / "Pulumi.talos05.yaml").read_text()
+    config = reviewed.folder / "policy-config.json"
+    reviewed.environment["PULUMI_OPTION_POLICY_PACK"] = str(pack)
+    try:
+        media = {"name": "media", "path": "/media", "host_path": {"path": "/var/mnt/media"}}
+        namespace = {"name": "media", "create": True, "pod_security": "privileged"}
+        reviewed.configure(tdarr={"volumes": [media], "namespace": namespace})
+        refused = json.loads(reviewed.talos_gpu("preview", "talos05", "--json", code=1))
+        written = reviewed.folder / "preview.json"
+        reviewed.talos_gpu("preview", "talos05", "--json", "--no-policy", "--output", str(written))
+        without = json.loads(written.read_text())
+        config.write_text(json.dumps({"privileged-by-name": {"also": ["media/Deployment/tdarr-node-gpu-talos05"]}}))
+        allowed = json.loads(reviewed.talos_gpu("preview", "talos05", "--json"))
+    finally:
+        (reviewed.folder / "Pulumi.talos05.yaml").write_text(before)
+        config.unlink(missing_ok=True)
+        written.unlink()
+        del reviewed.environment["PULUMI_OPTION_POLICY_PACK"]
+    broken = [{found["policy"] for found in said["stacks"][0]["policy"]} for said in (refused, without, allowed)]
+    assert [said["policy_pack"] for said in (refused, without, allowed)] == [str(pack), "", str(pack)]
+    assert ["privileged-by-name" in policies for policies in broken] == [True, False, False]
+    assert broken[1] == set()
+
+
 def test_a_stack_with_faults_is_told_and_ends_with_1(reviewed: Reviewed) -> None:
     before = (reviewed.folder / "Pulumi.talos05.yaml").read_text()
     try:
@@ -64,6 +90,7 @@ def test_the_drift_workflows_commands_run(reviewed: Reviewed) -> None:
     words = ["talos05" if word == "$stack" else word for word in pulumi("drift")]
     assert "talos05" in words
     reviewed.run("pulumi", *words)
+    assert "--refresh" in talos_gpu("drift", "talos05")
     reviewed.talos_gpu(*talos_gpu("drift", "talos05"))
     said = (reviewed.folder / "drift.md").read_text()
     (reviewed.folder / "drift.md").unlink()

@@ -132,6 +132,14 @@ def test_export_writes_the_waves_and_what_they_do_not_carry(command: Command, tm
     assert {item["spec"]["commit"] for item in objects} == {head.stdout.strip()}
     (tmp_path / "new.py").write_text("")
     assert "uncommitted changes" in command("export", "--repository", "r", code=2)
+    (tmp_path / "new.py").unlink()
+    where = ["--namespace", "pulumi", "--organization", "organization", "--backend", "s3://state"]
+    first = next(yaml.safe_load_all(command("export", "--repository", "r", *where)))
+    assert first["metadata"]["namespace"] == "pulumi"
+    assert (first["spec"]["stack"], first["spec"]["backend"]) == (
+        "organization/gpus/talos05",
+        "s3://state",
+    )
     assert "is not VAR=SECRET/KEY" in command("export", "--repository", "r", "--commit", "c", "--env", "A", code=2)
 
 

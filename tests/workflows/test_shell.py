@@ -58,6 +58,20 @@ def test_every_stack_is_refreshed_though_one_has_drifted(tmp_path: Path) -> None
     assert output.read_text() == "drift=yes\n"
 
 
+def test_without_stacks_the_drift_workflow_fails_and_says_what_to_set(tmp_path: Path) -> None:
+    """Green without having looked would be taken for no drift."""
+    step = script("drift", "drift", "Refresh, previewed only")
+    done = subprocess.run(
+        ["bash", "-e", "-c", step],
+        env={"STACKS": "", "PATH": "/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "set the variable GPU_STACKS" in done.stderr
+
+
 def test_a_preview_is_one_comment(tmp_path: Path) -> None:
     told = run(script("preview", "preview", "Comment"), tmp_path, {"gh": ""}, NUMBER="5")
     assert told == ["gh pr comment 5 --edit-last --create-if-none --body-file preview.md"]
