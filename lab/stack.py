@@ -147,7 +147,7 @@ class Stack:
         After `timeout` seconds, and at Ctrl-C, it is interrupted and has INTERRUPTED_S to end by itself; then
         StepFailed or KeyboardInterrupt.
         """
-        command = [self.engine.pulumi, "--non-interactive", "--color", "never", *words]
+        command = [str(self.engine.pulumi), "--non-interactive", "--color", "never", *words]
         with subprocess.Popen(
             command,
             cwd=cwd or self.home.root,
