@@ -19,6 +19,7 @@ from lab.lab import Lab
 from lab.paths import LabPaths, cache_root
 from lab.report import Report
 from lab.toolchain import folder
+from talos_gpu.errors import TalosGpuError, UsageError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 console = Console(highlight=False, soft_wrap=False)
@@ -26,6 +27,9 @@ console = Console(highlight=False, soft_wrap=False)
 Name = Annotated[str, typer.Option("--name", help="which lab; several live beside each other", envvar="TALOS_LAB")]
 NodeName = Annotated[str | None, typer.Option("--node", help="which node; the first one unless said")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON for a program to read")]
+
+_ANOTHERS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+"""Of a command that runs another one: what follows that one's name belongs to it."""
 
 
 def _lab(name: str) -> Lab:
@@ -120,7 +124,7 @@ def status(name: Name = "lab", as_json: AsJson = False) -> None:
 
 @app.command()
 def report(name: Name = "lab", as_json: AsJson = False) -> None:
-    """The closing table of the last `up`."""
+    """The closing table of the last `up`; exit code 1 where a claim has failed."""
     found = Report.load(_lab(name).paths.root / "report.json")
     if found is None:
         raise LabRefused("no `up` of this lab has ended yet", remedy="make up")
@@ -128,6 +132,8 @@ def report(name: Name = "lab", as_json: AsJson = False) -> None:
         typer.echo(found.as_json())
     else:
         found.show(console)
+    if found.failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -140,13 +146,13 @@ def reboot(name: Name = "lab", node: NodeName = None) -> None:
     _say(f"boot {before} -> {after}, {time.monotonic() - started:.1f} s")
 
 
-@app.command("exec", context_settings={"ignore_unknown_options": True})
+@app.command("exec", context_settings=_ANOTHERS)
 def execute(words: list[str], name: Name = "lab", node: NodeName = None) -> None:
     """Run a command inside the node: its namespaces, its root (there is no shell)."""
     raise typer.Exit(subprocess.run(_lab(name).node(node).command(*words), check=False).returncode)
 
 
-@app.command("kubectl", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@app.command("kubectl", context_settings=_ANOTHERS)
 def kubectl_command(words: list[str], name: Name = "lab") -> None:
     """Run kubectl with the lab's credentials."""
     command = kube.command(_lab(name), *words)
@@ -179,12 +185,12 @@ def _say(line: str) -> None:
 
 
 def main() -> None:
-    """Entry point: a refusal of ours ends with its message and exit code 2 or 1, never with a traceback."""
+    """Entry point: a failure of ours ends with its message and exit code 2 or 1, never with a traceback."""
     try:
         app()
-    except LabError as error:
+    except (LabError, TalosGpuError) as error:
         print(f"lab: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, LabRefused) else 1)
+        sys.exit(2 if isinstance(error, LabRefused | UsageError) else 1)
 
 
 if __name__ == "__main__":

@@ -219,6 +219,15 @@ class Node:
     def stop(self) -> None:
         """End it with everything in it; its disks stay."""
         self.daemon.stop(grace=45.0)  # it gives its cgroups 30 s to empty (lab/node/internal/host/cgroups.go)
+        spec = self.folder / "node.json"
+        if spec.exists() and self._program.exists():  # a killed supervisor has left its cgroups, veth and route
+            done = subprocess.run(
+                [self._program, "clean", "--spec", spec], capture_output=True, text=True, check=False, timeout=120
+            )
+            if done.returncode:
+                raise NodeFailed(
+                    f"node {self.name} has left something: {done.stderr.strip()}", remedy="run it again: it is busy"
+                )
 
     def forget(self) -> None:
         """Delete its folder (stop it first)."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from lab import kubectl
@@ -12,8 +13,14 @@ from lab.errors import LabError
 from lab.report import Claim, Verdict
 from lab.stack import Stack
 from talos_gpu.cdi import parse
+from talos_gpu.errors import TalosGpuError
+from talos_gpu.settings.stack_file import stack_settings
 from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.credentials import TalosConfig
+from talos_gpu.talos.effective import effective_differences
+from talos_gpu.talos.facts import NodeFacts, read_facts
+from talos_gpu.talos.machine_config import GpuMachineConfig, wanted
+from talos_gpu.talos.releases import Method, strategy_for
 
 INSTALLED = "/var/run/cdi/nvidia.yaml"
 SEED_SMI = "Quadro P2000, 535.247.01, 5120 MiB"
@@ -59,9 +66,19 @@ def worker(stack: Stack) -> list[str]:
     return ["-n", "media", f"deploy/tdarr-node-gpu-{stack.node.name}"]
 
 
+Step = Callable[[Stack], str]
+"""Shows one claim; returns its evidence, raises LabError where it does not hold."""
+
+
 def claims(stack: Stack) -> Iterator[Claim]:
     """Run every step; a step that fails is a failed claim, never an exception."""
     for identity, sentence, verdict, step in (
+        (
+            "machine",
+            "the machine config was applied, the node rebooted where it had to, and it holds",
+            Verdict.PRETENDED,
+            _machine,
+        ),
         ("installer", "the boot-time installer is ready and says what it did", Verdict.PROVEN, _installer),
         ("spec", "the installed spec runs the hook binaries past the wrapper", Verdict.PROVEN, _spec),
         (
@@ -73,11 +90,50 @@ def claims(stack: Stack) -> Iterator[Claim]:
         ("nvidia-smi", "nvidia-smi in the worker names GPU, driver and memory", Verdict.PRETENDED, _smi),
         ("hevc_nvenc", "ffmpeg encodes HEVC by NVENC in the worker", Verdict.PRETENDED, _hevc),
         ("h264_nvenc", "ffmpeg encodes H.264 by NVENC in the worker", Verdict.PRETENDED, _h264),
+        ("quiet", "a second look at node and cluster finds nothing to change", Verdict.PROVEN, _quiet),
     ):
-        try:
-            yield Claim(identity, sentence, verdict, step(stack))
-        except LabError as error:
-            yield Claim(identity, sentence, Verdict.FAILED, str(error))
+        yield shown(stack, identity, sentence, verdict, step)
+
+
+def shown(stack: Stack, identity: str, sentence: str, verdict: Verdict, step: Step) -> Claim:
+    """The claim with what `step` read; where it does not hold, or cannot be looked at, it has failed and says why."""
+    try:
+        return Claim(identity, sentence, verdict, step(stack))
+    except (LabError, TalosGpuError, subprocess.TimeoutExpired) as error:
+        return Claim(identity, sentence, Verdict.FAILED, str(error))
+
+
+def _machine(stack: Stack) -> str:
+    settings = stack_settings(stack.config)
+    want = wanted(
+        strategy_for(settings.node.release),
+        Method(settings.cdi.method),
+        default_runtime=settings.cdi.runtime == "default",
+    )
+    labels = kubectl.get(stack.lab, "node", stack.node.name)["metadata"]["labels"]
+
+    async def read() -> NodeFacts:
+        async with MachineClient(TalosConfig.load(stack.lab.paths.talosconfig), stack.node.endpoint) as client:
+            return await read_facts(client)
+
+    return holds(stack.node.name, asyncio.run(read()), labels, want)
+
+
+def holds(node: str, facts: NodeFacts, labels: Mapping[str, str], want: GpuMachineConfig) -> str:
+    """What of the machine config is in force on a node; LabError with everything that is not."""
+    lacks = effective_differences(facts, labels, want)
+    _expect(not lacks, f"{node}: {'; '.join(lacks)}")
+    there = "kernel modules, containerd part, udev rules and label are as wanted"
+    return f"{node}, Talos {facts.talos}: {there}. Talos is pretended (Talos's own machinery module, not Talos)"
+
+
+def _quiet(stack: Stack) -> str:
+    done = stack.operation("preview", "--refresh", "--expect-no-changes", check=False)
+    if done.returncode:
+        raise LabError(
+            " ".join((done.stdout + done.stderr)[-600:].split()), remedy="make up, which mends what has moved"
+        )
+    return "pulumi preview --refresh --expect-no-changes: exit 0"
 
 
 def _expect(condition: object, message: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
 class Verdict(StrEnum):
@@ -81,7 +82,8 @@ class Report:
         table.add_column("verdict", no_wrap=True)
         table.add_column("evidence", overflow="fold", ratio=6)
         for claim in self.claims:
-            table.add_row(claim.claim, f"[{colours[claim.verdict]}]{claim.verdict}[/]", claim.evidence)
+            # evidence is what programs said: `[diff: ...]` and `[/var/run/cdi]` are no markup of ours
+            table.add_row(Text(claim.claim), Text(claim.verdict, colours[claim.verdict]), Text(claim.evidence))
         console.print(table)
         stand_ins = sorted(name for name, kind in self.plugins.items() if kind != "official")
         if stand_ins:

@@ -10,9 +10,12 @@ import copy
 import json
 import os
 import secrets
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +30,10 @@ from lab.nodes import Node
 from lab.paths import PROJECT, LabPaths
 
 NAMESPACE = "talos-nvidia-cdi"
+OPERATION_S = 1800.0
+"""Seconds that `pulumi` may take: what waits longest in the program, the worker, has 15 minutes and is not alone."""
+INTERRUPTED_S = 60.0
+"""Seconds that `pulumi` has to end what it has begun, once it was interrupted: killed it leaves its stack locked."""
 SHARED_BY_THE_FIRST: Mapping[str, Any] = {
     "cdi": {"runtime_class_owner": False},
     "tdarr": {"namespace": {"create": False}},
@@ -90,6 +97,19 @@ class Stack:
         known = self.run("stack", "ls", "--json")
         if self.name not in {entry["name"] for entry in json.loads(known.stdout)}:
             self.run("stack", "init", self.name, "--no-select")
+        self.free()
+
+    def free(self) -> bool:
+        """Take away the lock of a `pulumi` that was killed; returns whether there was one."""
+        dead = self._locked_by_the_dead()
+        if dead:
+            self.run("cancel", "--yes", "-s", self.name)
+        return dead
+
+    def _locked_by_the_dead(self) -> bool:
+        locks = (self.home.pulumi_state / ".pulumi/locks/organization" / NAMESPACE / self.name).glob("*.json")
+        found = [json.loads(lock.read_text()) for lock in locks]
+        return bool(found) and not any(_runs(lock["hostname"], lock["pid"]) for lock in found)
 
     def write_config(self, more: Mapping[str, Any] | None = None) -> None:
         """Render the configuration: the template, what only this lab knows, overrides and `more`; the salt is kept.
@@ -120,22 +140,42 @@ class Stack:
         fresh.rename(self.config)
 
     def run(
-        self, *words: str, check: bool = True, timeout: float = 900.0, cwd: Path | None = None
+        self, *words: str, check: bool = True, timeout: float = OPERATION_S, cwd: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run `pulumi WORDS` non-interactively; StepFailed with what it said unless it ends with 0 or not `check`."""
-        done = subprocess.run(
-            [self.engine.pulumi, "--non-interactive", "--color", "never", *words],
+        """Run `pulumi WORDS` non-interactively; StepFailed with what it said unless it ends with 0 or not `check`.
+
+        After `timeout` seconds, and at Ctrl-C, it is interrupted and has INTERRUPTED_S to end by itself; then
+        StepFailed or KeyboardInterrupt.
+        """
+        command = [str(self.engine.pulumi), "--non-interactive", "--color", "never", *words]
+        with subprocess.Popen(
+            command,
             cwd=cwd or self.home.root,
             env=self.environment(),
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-            timeout=timeout,
-        )
-        if check and done.returncode:
-            raise StepFailed(f"`pulumi {' '.join(words)}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-        return done
+        ) as process:
+            try:
+                said, errors = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                last = _ended(process, told=False)
+                raise StepFailed(
+                    f"`pulumi {' '.join(words)}` did not end within {timeout:.0f} s; it said:\n{last}",
+                    remedy="run again: what it has made stays, and the next one goes on from there",
+                ) from None
+            except KeyboardInterrupt:
+                print(
+                    f"lab: interrupted; pulumi has {INTERRUPTED_S:.0f} s to end what it does",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                _ended(process, told=True)
+                raise
+        if check and process.returncode:
+            raise StepFailed(f"`pulumi {' '.join(words)}` ended with {process.returncode}:\n{said}{errors}")
+        return subprocess.CompletedProcess(command, process.returncode, said, errors)
 
     def operation(self, verb: str, *flags: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """`pulumi VERB` on this stack with its configuration; `up`, `destroy` and `refresh` say yes by themselves."""
@@ -163,6 +203,30 @@ class Stack:
     def resources(self) -> Iterator[dict[str, Any]]:
         """The resources in the state."""
         yield from self.exported()["deployment"].get("resources") or ()
+
+
+def _ended(process: subprocess.Popen[str], *, told: bool) -> str:
+    """What `pulumi` said until it ended; `told`: it has had an interrupt already, the terminal's."""
+    for _ in range(2):
+        if not told:
+            process.send_signal(signal.SIGINT)
+        told = False
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            return "".join(process.communicate(timeout=INTERRUPTED_S))
+    process.kill()
+    with suppress(subprocess.TimeoutExpired):  # what it has started may still hold its output
+        return "".join(process.communicate(timeout=5))
+    return ""
+
+
+def _runs(hostname: str, pid: int) -> bool:
+    """Whether a lock's `pulumi` still runs; of another machine's nothing is known, so it does."""
+    if hostname != socket.gethostname():
+        return True
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == "pulumi"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:

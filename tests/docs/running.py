@@ -51,6 +51,12 @@ class Reader:
             if expected is not None:
                 assert like(said, expected), f"{block.name}: {script}\nthe page says:\n{expected}\nit said:\n{said}"
 
+    def said(self, script: str, code: int = 0, seconds: float = 300) -> str:
+        """What commands of nobody's page print, both streams; fails unless they end with `code`."""
+        ended, said = self._shell(script, seconds)
+        assert ended == code, f"ended with {ended}\n{script}\n{said[-4000:]}"
+        return said
+
     def end_lab(self) -> None:
         """End the lab that a page has brought up, whatever became of the page."""
         subprocess.run(["make", "-C", str(ROOT), "down"], env=self._environment, check=True, capture_output=True)

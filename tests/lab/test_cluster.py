@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
 import subprocess
 from pathlib import Path
 
@@ -31,8 +34,18 @@ def all_links() -> list[dict[str, str]]:
     return found
 
 
+def shared() -> set[str]:
+    """This machine's mounts and rules, without what counts or tells the time.
+
+    The lab makes mounts and rules inside its nodes only: any new one has escaped from there.
+    """
+    rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=False).stdout
+    kept = {re.sub(r"\[\d+:\d+\]", "", line) for line in rules.splitlines() if not line.startswith("#")}
+    return {*Path("/proc/mounts").read_text().splitlines(), *kept}
+
+
 def leftovers(lab: Lab, links: set[str]) -> list[str]:
-    """What of a lab can still be seen on this machine: processes, mounts, cgroups, interfaces, rules.
+    """What of a lab can still be seen on this machine: processes, cgroups, interfaces; for the rest see `shared`.
 
     Another lab may be up beside it, so interfaces are told by the names that this one had.
     """
@@ -44,17 +57,15 @@ def leftovers(lab: Lab, links: set[str]) -> list[str]:
             continue
         if root in command:
             found.append(f"process {process.name}: {command[:120]}")
-    found += [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if root in line]
     found += [str(path) for path in Path("/sys/fs/cgroup").glob(f"*/talos-lab-{lab.paths.tag}-*")]
     found += [link["ifname"] for link in all_links() if link["ifname"] in links]
-    rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=False).stdout
-    found += [line for line in rules.splitlines() if "10.96.0.1" in line]
     return found
 
 
 def test_a_lab_comes_up_reboots_and_leaves_nothing(binaries: Path) -> None:
     lab = Lab("test-cluster", binaries)
     lab.down()
+    before_it = shared()
     try:
         lab.make(["lab-1"])
         lab.start(lambda _: None)
@@ -77,7 +88,27 @@ def test_a_lab_comes_up_reboots_and_leaves_nothing(binaries: Path) -> None:
         lab.down()
     assert [pid for pid in pids if pid and start_time(pid) is not None] == []
     assert leftovers(lab, had) == []
+    assert shared() - before_it == set()
     assert not lab.paths.root.exists()
+
+
+def test_down_takes_away_what_a_killed_supervisor_has_left(binaries: Path) -> None:
+    lab = Lab("test-killed", binaries)
+    lab.down()
+    try:
+        lab.make(["lab-1"], cluster=False)
+        lab.bridge.up()
+        node = lab.node()
+        node.start()
+        node.wait_containerd()
+        supervisor, had = node.daemon.pid, links(lab)
+        assert supervisor
+        os.kill(supervisor, signal.SIGKILL)
+        kinds = [line for line in leftovers(lab, had) if "/sys/fs/cgroup/" in line]
+        assert kinds, "a killed supervisor leaves nothing: this test would see nothing"
+    finally:
+        lab.down()
+    assert leftovers(lab, had) == []
 
 
 def test_privileged_pods_are_refused_outside_kube_system_as_on_talos(binaries: Path) -> None:

@@ -5,6 +5,8 @@ The lab is the one that `make up` of the README brings up, in a home of its own:
 
 from __future__ import annotations
 
+import json
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,14 +36,56 @@ def reader(binaries: Path) -> Iterator[Reader]:
             shell.end_lab()
 
 
-@pytest.mark.parametrize("block", IN_ORDER, ids=[block.name for block in IN_ORDER])
-def test_a_block_does_what_its_page_says(block: Block, reader: Reader) -> None:
-    reader.run(block)
+LAB_FOLDER = "~/.local/state/talos-nvidia-lab/lab"
+LOCK = f"{LAB_FOLDER}/pulumi-state/.pulumi/locks/organization/talos-nvidia-cdi/lab/of-another-machine.json"
+SEEN = f"""\
+cat {LAB_FOLDER}/nodes/lab-1/run/boot_id
+python -m lab kubectl get pods -A -o jsonpath='{{range .items[*]}}{{.metadata.name}} {{.metadata.uid}}{{"\\n"}}{{end}}'
+"""
 
 
-def test_the_first_brings_the_lab_up_and_the_last_leaves_nothing() -> None:
+def verdicts(reader: Reader, code: int = 0) -> dict[str, str]:
+    """The claims' verdicts by their names, as a program reads them."""
+    report = json.loads(reader.said("python -m lab report --json", code))
+    return {claim["id"]: claim["verdict"] for claim in report["claims"]}
+
+
+def test_the_first_brings_the_lab_up_and_the_last_leaves_nothing(reader: Reader) -> None:
     assert IN_ORDER[0].text.split() == ["make", "up"]
     assert IN_ORDER[-1].text.split() == ["make", "down"]
+    reader.run(IN_ORDER[0])
+    assert "failed" not in verdicts(reader).values()
+
+
+def test_of_an_up_that_fails_the_report_says_so(reader: Reader) -> None:
+    lock = {"pid": 1, "username": "somebody", "hostname": "another-machine", "timestamp": "2026-01-01T00:00:00Z"}
+    reader.said(f"mkdir -p $(dirname {LOCK}); echo '{json.dumps(lock)}' >{LOCK}")
+    assert "the stack is currently locked by 1 lock(s)" in reader.said("make up", 2)
+    assert verdicts(reader, 1) == {"up": "failed"}
+    reader.said(f"rm {LOCK}")
+
+
+def test_make_up_mends_what_has_moved(reader: Reader) -> None:
+    reader.said("python -m lab kubectl delete runtimeclass nvidia-cdi")
+    reader.said("make up")
+    reader.said("python -m lab kubectl get runtimeclass nvidia-cdi")
+    assert "failed" not in verdicts(reader).values()
+
+
+def test_make_up_run_again_changes_nothing(reader: Reader) -> None:
+    before = reader.said(SEEN)
+    said = reader.said("make up")
+    assert ": building" not in said, said
+    summaries = re.findall(r"Resources:\n((?: +[~+-]? *\d+ .*\n)+)", said)
+    assert summaries, said
+    assert all(re.fullmatch(r" +\d+ unchanged\n", summary) for summary in summaries), summaries
+    assert reader.said(SEEN) == before
+    assert "failed" not in verdicts(reader).values()
+
+
+@pytest.mark.parametrize("block", IN_ORDER[1:], ids=[block.name for block in IN_ORDER[1:]])
+def test_a_block_does_what_its_page_says(block: Block, reader: Reader) -> None:
+    reader.run(block)
 
 
 def test_no_block_has_written_into_the_checkout() -> None:

@@ -47,3 +47,11 @@ def test_the_table_says_what_was_pretended_and_by_which_plugins() -> None:
     assert "pretended" in said
     assert "stand-ins: kubernetes." in said
     assert "Pretended: the GPU and its driver libraries, Talos itself, Tdarr itself." in said
+
+
+def test_what_programs_said_is_shown_to_the_letter() -> None:
+    out = io.StringIO()
+    said = "update [diff: -drift_edited] in [/var/run/cdi]"
+    Report([Claim("quiet", "nothing [moves]", Verdict.FAILED, said)], {}, 1).show(Console(file=out, width=160))
+    assert said in out.getvalue()
+    assert "nothing [moves]" in out.getvalue()
