@@ -9,7 +9,19 @@ from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from typing_extensions import override
 
 from components.drift import Cause, Drift, sentences
-from components.dynamic import DRIFT, NodeProvider, Props, drifted, moved, run, target, token, whole
+from components.dynamic import (
+    DRIFT,
+    NO_CONNECTION,
+    NodeProvider,
+    Props,
+    drifted,
+    moved,
+    run,
+    target,
+    token,
+    told_by,
+    whole,
+)
 from components.freshness import HOOK_REAL, strategy_on, unfit
 from talos_gpu import cdi
 from talos_gpu.errors import TalosGpuError
@@ -84,8 +96,9 @@ class CdiSourceProvider(NodeProvider):
         return drifted(id_, props, _GIVEN, run(self._drift(props)))
 
     async def _drift(self, props: Props) -> Drift:
-        async with self._access.machine(target(props)) as client:
-            node, drift = await _look(client, props)
+        with told_by("MachineState", *NO_CONNECTION):
+            async with self._access.machine(target(props)) as client:
+                node, drift = await _look(client, props)
         if node.driver is not None and node.driver != props.get("driver"):
             said = f"driver {node.driver} is loaded, the spec was generated with {props.get('driver')}"
             drift[Cause.DRIVER] = [said, *drift.get(Cause.DRIVER, ())]

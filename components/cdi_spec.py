@@ -9,12 +9,24 @@ import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from typing_extensions import override
 
-from components.cdi_source import spec_file, strategy_of
+from components.cdi_source import HookBinaryMissing, spec_file, strategy_of
 from components.drift import Cause, Drift, digest, installed_drift, sentences, source_drift
-from components.dynamic import DRIFT, NodeProvider, Props, drifted, run, target, token, whole
+from components.dynamic import (
+    DRIFT,
+    NO_CONNECTION,
+    NodeProvider,
+    Props,
+    drifted,
+    run,
+    target,
+    token,
+    told_by,
+    whole,
+)
 from components.freshness import unfit
 from talos_gpu import cdi
 from talos_gpu.errors import TalosGpuError
+from talos_gpu.talos.errors import PermissionDenied
 from talos_gpu.talos.facts import SPEC_SOURCE
 
 if TYPE_CHECKING:
@@ -68,10 +80,12 @@ class CdiSpecProvider(NodeProvider):
         return _outputs({**props, "install_token": again}, strategy, cdi.decode(data).text)
 
     async def _drift(self, props: Props) -> Drift:
-        async with self._access.machine(target(props)) as client:
-            strategy, source = await strategy_of(client, props), await spec_file(client)
-            installed = await spec_file(client, SPEC_TARGET)
-            own = props["regenerate"] == "boot" and await _by_installer(client, installed)
+        # CdiSource asks for the same hook and reads the same file, which needs os:admin
+        with told_by("MachineState or CdiSource", *NO_CONNECTION, PermissionDenied, HookBinaryMissing):
+            async with self._access.machine(target(props)) as client:
+                strategy, source = await strategy_of(client, props), await spec_file(client)
+                installed = await spec_file(client, SPEC_TARGET)
+                own = props["regenerate"] == "boot" and await _by_installer(client, installed)
         if drift := unfit(source, strategy, None, {}):
             return drift
         text = cdi.decode(source or b"").text

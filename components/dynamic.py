@@ -12,7 +12,8 @@ import asyncio
 import secrets
 import sys
 import traceback
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, TypeVar
 
 from pulumi.dynamic import ConfigureRequest, DiffResult, ReadResult, ResourceProvider
@@ -21,6 +22,13 @@ from typing_extensions import override
 from components.access import Access, Target
 from components.drift import Drift
 from talos_gpu.errors import TalosGpuError
+from talos_gpu.talos.errors import (
+    CertificateExpired,
+    CertificateRejected,
+    ForwardingRefused,
+    TalosConfigInvalid,
+    Unreachable,
+)
 
 T = TypeVar("T")
 Props = dict[str, Any]
@@ -28,6 +36,9 @@ _FRAMES = 1000
 """Frames of a traceback, as many as Python shows by itself."""
 DRIFT = "drift"
 """Output: what refresh found, sentences or a Drift. A diff while it is not empty, so that the next `up` mends it."""
+
+NO_CONNECTION = (Unreachable, CertificateRejected, ForwardingRefused, CertificateExpired, TalosConfigInvalid)
+"""Failures that every look at a node has."""
 
 
 class NodeProvider(ResourceProvider):
@@ -85,6 +96,24 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     except Exception as defect:
         told = "".join(traceback.format_exception(defect, limit=_FRAMES))
         raise ProviderDefect(told) from None
+
+
+class ToldBefore(TalosGpuError):
+    """A look of a refresh that fails as another resource's does, which says what to do about it."""
+
+    def __init__(self, error: TalosGpuError, teller: str) -> None:
+        super().__init__(f"{error.message}; what to do is told by {teller} (where it tells nothing: run it again)")
+
+
+@contextmanager
+def told_by(teller: str, *failures: type[TalosGpuError]) -> Iterator[None]:
+    """Leave the remedy of `failures` to `teller`, which a refresh has look at the same node: four of one are noise."""
+    try:
+        yield
+    except failures as error:
+        if not error.remedy:
+            raise
+        raise ToldBefore(error, teller) from None
 
 
 class ProviderDefect(Exception):

@@ -12,7 +12,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
 from typing_extensions import override
 
-from components.dynamic import NodeProvider, Props, run, target, whole
+from components.dynamic import NO_CONNECTION, NodeProvider, Props, run, target, told_by, whole
 from components.machine_drift import shown_facts
 from components.machine_state import want_of
 from components.restart import freed, restart
@@ -76,8 +76,9 @@ class MachineReadyProvider(NodeProvider):
         return ReadResult(id_, run(self._facts(whole(props))))
 
     async def _facts(self, props: Props) -> Props:
-        async with self._access.machine(target(props)) as client:
-            now = shown_facts(await read_facts(client))
+        with told_by("MachineState", *NO_CONNECTION):
+            async with self._access.machine(target(props)) as client:
+                now = shown_facts(await read_facts(client))
         kept = {name: said for name, said in props["facts"].items() if name == "containerd"}
         return {**props, "facts": {**kept, **now}}
 

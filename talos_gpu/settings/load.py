@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from types import UnionType
-from typing import Any, Union, cast, get_args, get_origin
+from typing import Any, cast
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from talos_gpu.project import PROJECT
+from talos_gpu.settings.cdi import Cdi
 from talos_gpu.settings.combinations import combinations
 from talos_gpu.settings.faults import Fault, SettingsInvalid, did_you_mean, shown
-from talos_gpu.settings.model import Settings
+from talos_gpu.settings.machine import Machine, Node
+from talos_gpu.settings.model import Settings, base_path
+from talos_gpu.settings.right import model_of, right
+from talos_gpu.settings.tdarr import Tdarr
 
 _HIDDEN = "[secret]"
 _STRINGS = frozenset(("talosconfig", "kubeconfig"))
+_JUDGED: Mapping[str, type[BaseModel]] = {"node": Node, "cdi": Cdi, "tdarr": Tdarr}
+"""The parts that are judged together."""
+_KEY = "[key]"
+"""Pydantic's word in a place: the fault is the key's, not its value's."""
 _MESSAGES = {
     "missing": "is missing",
     "string_type": "is not text (quote it in YAML)",
@@ -32,11 +39,8 @@ _MESSAGES = {
 
 def load(values: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
     """As `parse`, and the files that the settings name must be there. Raises SettingsInvalid with every fault."""
-    settings = parse(values, secret)
-    missing = list(_missing_files(settings))
-    if missing:
-        raise SettingsInvalid(missing)
-    return settings
+    parts, faults = _parts(values, secret)
+    return _settings(parts, [*faults, *_missing_files(right(Machine, _value("machine", values)).get("base"))])
 
 
 def parse(values: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
@@ -44,6 +48,17 @@ def parse(values: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
 
     `secret` names the keys whose values no message may show. Raises SettingsInvalid with every fault.
     """
+    return _settings(*_parts(values, secret))
+
+
+def _settings(parts: Mapping[str, Any], faults: Sequence[Fault]) -> Settings:
+    if faults:
+        raise SettingsInvalid(faults)
+    return Settings(**parts)
+
+
+def _parts(values: Mapping[str, Any], secret: Collection[str]) -> tuple[Mapping[str, Any], list[Fault]]:
+    """The parts that are right, by key, and the faults of all."""
     unknown = sorted(values.keys() - Settings.model_fields.keys())
     faults = [
         Fault(key, "", "is not a key of this project", did_you_mean(key, Settings.model_fields)) for key in unknown
@@ -61,10 +76,9 @@ def parse(values: Mapping[str, Any], secret: Collection[str] = ()) -> Settings:
                 faults += _faults(key, field.annotation, error.errors(), hidden=key in secret)
         else:
             parts[key] = field.get_default(call_default_factory=True)
-    faults += combinations(parts.get("node"), parts.get("cdi"), parts.get("tdarr"), unproven=_unproven(parts))
-    if faults:
-        raise SettingsInvalid(faults)
-    return Settings(**parts)
+    node, cdi, tdarr = (right(model, _value(key, values)) for key, model in _JUDGED.items())
+    faults += combinations(node, cdi, tdarr, unproven=_unproven(parts))
+    return parts, faults
 
 
 def _unproven(parts: Mapping[str, Any]) -> bool:
@@ -83,7 +97,7 @@ def _value(key: str, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 (JSON)
 
 def _faults(key: str, annotation: Any, errors: Sequence[ErrorDetails], *, hidden: bool) -> Iterator[Fault]:  # noqa: ANN401
     for error in errors:
-        place = error["loc"]
+        place = tuple(part for part in error["loc"] if part != _KEY)
         path = key + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
         context = error.get("ctx") or {}
         kind = error["type"]
@@ -108,24 +122,15 @@ def _lowered(message: str) -> str:
 
 def _fields(annotation: Any, place: Sequence[int | str]) -> Collection[str]:  # noqa: ANN401
     """The keys of the model that is at a place below an annotation."""
-    model = _model(annotation)
+    model = model_of(annotation)
     for part in place:
         if isinstance(part, str) and model is not None:
             field = model.model_fields.get(part)
-            model = _model(field.annotation) if field is not None else None
+            model = model_of(field.annotation) if field is not None else None
     return model.model_fields if model is not None else ()
 
 
-def _model(annotation: Any) -> type[BaseModel] | None:  # noqa: ANN401
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (Union, UnionType, tuple):
-        return next((model for model in map(_model, get_args(annotation)) if model is not None), None)
-    return None
-
-
-def _missing_files(settings: Settings) -> Iterator[Fault]:
-    path = settings.base_path
-    if not path.is_file():
+def _missing_files(base: str | None) -> Iterator[Fault]:
+    if base is not None and not base_path(base).is_file():
         remedy = "save the node's machine config there (without the GPU parts), or name its path in machine.base"
-        yield Fault("machine.base", shown(str(settings.machine.base)), "is not a file", remedy)
+        yield Fault("machine.base", shown(base), "is not a file", remedy)

@@ -19,6 +19,11 @@ _SYSCTL_PRICE = (
 )
 
 
+def base_path(base: str) -> Path:
+    """Where the base machine config lies that `machine.base` names."""
+    return Path(base).expanduser()
+
+
 class Settings(Strict):
     """A stack: one node and what runs on its GPU."""
 
@@ -49,7 +54,7 @@ class Settings(Strict):
     @property
     def base_path(self) -> Path:
         """Where the base machine config lies."""
-        return Path(self.machine.base).expanduser()
+        return base_path(self.machine.base)
 
     @property
     def images(self) -> Sequence[str]:

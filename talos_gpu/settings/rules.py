@@ -1,7 +1,8 @@
 """The field types of the settings: what a name, an address, a version, a quantity, an image looks like.
 
 Sources: names, RFC 1123 as Kubernetes checks it (apimachinery pkg/util/validation); quantities, apimachinery
-pkg/api/resource/quantity.go; images, the distribution project's reference grammar.
+pkg/api/resource/quantity.go; images, the distribution project's reference grammar; resources of a container and group
+ids, Kubernetes pkg/apis/core/validation.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ import re
 from collections.abc import Callable
 from typing import Annotated
 
+from annotated_types import Ge
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
+
+from talos_gpu.settings.faults import did_you_mean
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _LABEL_RE = re.compile(_LABEL)
@@ -28,6 +32,11 @@ _IMAGE_RE = re.compile(
     r"(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _HIGHEST_PORT = 65535
+_RESOURCES = ("cpu", "memory", "ephemeral-storage")
+_RESOURCE_RE = re.compile(
+    rf"{'|'.join(_RESOURCES)}|hugepages-\d+[KMGTPE]i|"
+    rf"{_LABEL}(\.{_LABEL})*/[A-Za-z0-9]([-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?"
+)
 
 
 def _fault(rule: str, message: str, remedy: str = "") -> PydanticCustomError:
@@ -96,6 +105,17 @@ def pinned(image: str) -> bool:
     return match is not None and match["digest"] is not None
 
 
+def _resource(value: str) -> str:
+    if not _RESOURCE_RE.fullmatch(value):
+        near = did_you_mean(value, _RESOURCES)
+        known = f"known: {', '.join(_RESOURCES)}, hugepages-SIZE, and others with their domain: nvidia.com/gpu"
+        remedy = f"{near} {known}" if near.startswith("did") else known
+        raise PydanticCustomError(
+            "resource", "{message}", {"message": "is not a resource's name", "remedy": remedy, "whole": True}
+        )
+    return value
+
+
 def _absolute(value: str) -> str:
     if not value.startswith("/") or posixpath.normpath(value) != value.rstrip("/") or "\n" in value or ":" in value:
         raise _fault("absolute-path", "is not an absolute path in plain form", "write it like /media, without `..`")
@@ -144,5 +164,7 @@ Quantity = Annotated[
     ),
 ]
 Image = Annotated[str, AfterValidator(_image)]
+ResourceName = Annotated[str, AfterValidator(_resource)]
+GroupId = Annotated[int, Ge(0)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 Text = Annotated[str, AfterValidator(_not_blank)]

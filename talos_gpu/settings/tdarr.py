@@ -8,7 +8,18 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from talos_gpu.settings.base import Strict
-from talos_gpu.settings.rules import AbsolutePath, Host, Image, Name, NodeName, Quantity, Text, Url
+from talos_gpu.settings.rules import (
+    AbsolutePath,
+    GroupId,
+    Host,
+    Image,
+    Name,
+    NodeName,
+    Quantity,
+    ResourceName,
+    Text,
+    Url,
+)
 
 
 class Namespace(Strict):
@@ -96,10 +107,15 @@ class Volume(Strict):
 class Resources(Strict):
     """Requests and limits of the worker's container."""
 
-    requests: dict[str, Quantity] = Field(
-        default_factory=dict, title="Requests", description="Quantities by resource: `cpu`, `memory`."
+    requests: dict[ResourceName, Quantity] = Field(
+        default_factory=dict,
+        title="Requests",
+        description="Quantities by resource: `cpu`, `memory`, `ephemeral-storage`, `hugepages-2Mi`, or an extended "
+        "one with its domain.",
     )
-    limits: dict[str, Quantity] = Field(default_factory=dict, title="Limits", description="Quantities by resource.")
+    limits: dict[ResourceName, Quantity] = Field(
+        default_factory=dict, title="Limits", description="Quantities by resource."
+    )
 
 
 class Tdarr(Strict):
@@ -126,7 +142,7 @@ class Tdarr(Strict):
         title="Devices",
         description="`NVIDIA_VISIBLE_DEVICES`; default: every GPU of the node, in the method's words.",
     )
-    supplemental_groups: tuple[int, ...] = Field(
+    supplemental_groups: tuple[GroupId, ...] = Field(
         default=(44,), title="Supplemental groups", description="44: the group of the DRM nodes in the udev rules."
     )
     readiness: Literal["nvidia-smi", "none"] = Field(

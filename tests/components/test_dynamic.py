@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
 import dill
@@ -12,6 +13,7 @@ import pytest
 from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.runtime.rpc import UNKNOWN
 
+from components.access import Access
 from components.adoption import RetiredProvider, TakenOverProvider
 from components.cdi_source import CdiSourceProvider
 from components.cdi_spec import CdiSpecProvider
@@ -20,6 +22,9 @@ from components.machine_ready import MachineReadyProvider
 from components.machine_state import MachineStateProvider
 from components.verified import VerifiedProvider
 from talos_gpu.errors import TalosGpuError
+from tests.talos.asking import AUTHORITY
+from tests.talos.fake_talos import ADDRESS
+from tests.talos.pki import talosconfig
 
 PROVIDERS = [
     MachineStateProvider,
@@ -107,3 +112,22 @@ def test_a_failure_of_ours_is_told_alone_and_a_defect_with_its_traceback(monkeyp
     assert defect.startswith("components.dynamic.ProviderDefect: Traceback (most recent call last):\n")
     assert "in fails\n    raise error\nKeyError: 'x'\n" in defect
     assert "Traceback" not in told(TalosGpuError("again", remedy="again"))
+
+
+def test_a_refresh_of_a_node_that_cannot_be_read_has_one_remedy(tmp_path: Path) -> None:
+    (tmp_path / "talosconfig").write_text(talosconfig(AUTHORITY, AUTHORITY.client("os:admin")))
+    props = {"node": "lab-1", "address": ADDRESS, "endpoint": f"{ADDRESS}:1", "regenerate": "never", "facts": {}}
+    told = []
+    for kind in (MachineStateProvider, MachineReadyProvider, CdiSourceProvider, CdiSpecProvider):
+        provider = kind()
+        provider._access = Access(str(tmp_path / "talosconfig"), "", "")
+        with pytest.raises(TalosGpuError) as raised:
+            provider.read("id", props)
+        told.append(str(raised.value))
+    [first, *others] = told
+    message, _, remedy = first.partition("\n  remedy: ")
+    assert remedy
+    for other in others:
+        assert message.partition(": ")[2] in other  # each names its own call before that
+        assert "; what to do is told by MachineState" in other
+    assert not [other for other in others if "remedy:" in other]

@@ -108,3 +108,12 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "talos_gpu", *words], cwd=PROJECT, capture_output=True, text=True, check=False
     )
+
+
+def well(job: MainJob) -> None:
+    """The GPU of the stack, as its file says now, is proven by `verify`, and `doctor` finds nothing."""
+    where = (job.stack.name, "--project", str(job.lab.paths.root))
+    verified = command("verify", *where)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    # an event of the boot may still be young
+    wait_for("the doctor finds nothing", lambda: command("doctor", *where).returncode == 0)

@@ -13,6 +13,7 @@ import pytest
 from lab import kubectl
 from lab.stack import events
 from tests.lab.conftest import MainJob, wait_for
+from tests.lab.doctoring import well
 
 pytestmark = pytest.mark.lab
 
@@ -96,6 +97,7 @@ def test_from_spec_to_jit_and_back(job: MainJob, tmp_path: Path) -> None:
         assert worker["spec"]["template"]["spec"]["runtimeClassName"] == "nvidia"
         job.encode()
         assert job.quiet()
+        well(job)
     assert f"{node} is uncordoned" in refused_while_it_encodes(job, node)
     job.up()
     job.settle()

@@ -90,7 +90,7 @@ def test_the_patched_spec_gives_the_container_its_gpu(node: Node, how: tuple[str
     said = done.stdout.splitlines()
     assert {"/dev/nvidia0", "/dev/nvidiactl", "/dev/nvidia-uvm"} <= set(said)
     assert "libcuda.so.1" in said, "the update-ldcache hook made no links"
-    assert "env=void" in said or how is RUNTIME
+    assert "env=void" in said, "the spec's env is not there"
     assert "GPU 0: Quadro P2000 (UUID: GPU-3b1f2c4d-5e6f-7a8b-9c0d-1e2f3a4b5c6d)" in said
 
 

@@ -23,6 +23,7 @@ from lab.nodes import PROFILE
 from lab.profiles import DRIVER_113, PROFILE_113, PROFILE_114, native_layer
 from lab.stack import Stack
 from tests.lab.conftest import MainJob, wait_for
+from tests.lab.doctoring import well
 from tests.lab.pods import why_it_fails
 
 pytestmark = pytest.mark.lab
@@ -154,11 +155,13 @@ def test_an_upgrade_by_hand_and_the_stack_after_it(job: MainJob) -> None:
     wait_for("the installer leaves the system's spec", lambda: f"left /var{INSTALLED} alone" in job.installer_log())
     assert job.inside(INSTALLED).read_text() == systems
     wait_for("the installer is not ready", lambda: not job.installer_ready())
+    job.settle_worker()
+    job.encode()  # the upgrade alone has left the GPU usable
 
-    # with the guard off, the old patch breaks it
-    job.inside(INSTALLED).write_text(patched)
+    # with the guard off, the old patch breaks it, and nothing but the patch
+    job.inside(INSTALLED).write_text(systems.replace("nvidia-cdi-hook", "nvidia-cdi-hook.real"))
     why = why_it_fails(job, "old-patch")
-    assert "nvidia-cdi-hook.real" in why or "535.247.01" in why, why
+    assert "/usr/local/bin/nvidia-cdi-hook.real" in why, why
     job.inside(INSTALLED).write_text(systems)
 
     # seen as exactly that, and nothing is put onto it
@@ -181,6 +184,7 @@ def test_an_upgrade_by_hand_and_the_stack_after_it(job: MainJob) -> None:
         assert job.installer_pods() == []
         assert ".real" not in job.inside(INSTALLED).read_text()
         job.encode()
+        well(job)
 
 
 def test_on_to_1_14_and_back_without_a_restart_that_is_asked_for(job: MainJob) -> None:

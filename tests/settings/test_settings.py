@@ -81,6 +81,57 @@ the stack's settings have 6 faults:
     )
 
 
+def test_what_is_right_by_itself_is_judged_with_the_rest(tmp_path: Path) -> None:
+    volumes = [
+        volume(host_path={"path": "/x"}),
+        {"name": "Temp", "path": "/temp", "empty_dir": {}},
+        {"name": "again", "path": "/media", "empty_dir": {}},
+    ]
+    values = valid(
+        node={**NODE, "address": "talos05", "talos": "v1.20.0"},
+        machine={"base": str(tmp_path / "none.yaml"), "reboot": "alow"},
+        cdi={"method": "native", "hook": "real", "image": "debian"},
+        tdarr={**TDARR, "image": "debian", "volumes": volumes},
+    )
+    with pytest.raises(SettingsInvalid) as raised:
+        load(values)
+    assert [fault.path for fault in raised.value.faults] == [
+        "node.address",
+        "machine.reboot",
+        "cdi.image",
+        "tdarr.image",
+        "tdarr.volumes[1].name",
+        "node.talos",
+        "cdi.hook",
+        "tdarr.volumes[2].path",
+        "tdarr.volumes[0].host_path",
+        "machine.base",
+    ]
+
+
+def test_what_hangs_on_a_wrong_value_is_not_judged() -> None:
+    namespace = {"name": "media", "pod_security": "priviledged"}
+    values = valid(
+        node={**NODE, "talos": "v1.20.0", "treat_as": "1.11"},
+        cdi={"method": "jitt", "hook": "real"},
+        tdarr={**TDARR, "namespace": namespace, "volumes": [volume(host_path={"path": "/x"})]},
+    )
+    told = [fault.partition(":")[0] for fault in faults(values)]
+    assert told == ["node.treat_as", "cdi.method", "tdarr.namespace.pod_security"]
+
+
+def test_a_resource_that_kubernetes_does_not_know_is_named() -> None:
+    def told(name: str) -> list[str]:
+        return faults(valid(tdarr={**TDARR, "resources": {"limits": {name: "5Gi"}}}))
+
+    known = "known: cpu, memory, ephemeral-storage, hugepages-SIZE, and others with their domain: nvidia.com/gpu"
+    rule = "is not a resource's name\n    remedy:"
+    assert told("memroy") == [f"tdarr.resources.limits.memroy: {rule} did you mean 'memory'? {known}"]
+    assert told("disk") == [f"tdarr.resources.limits.disk: {rule} {known}"]
+    limits = dict.fromkeys(("cpu", "memory", "ephemeral-storage", "hugepages-1Gi", "nvidia.com/gpu"), "1")
+    parse(valid(tdarr={**TDARR, "resources": {"limits": limits, "requests": limits}}))
+
+
 def test_what_is_missing_is_named() -> None:
     assert faults({}) == [
         "node: is missing\n    remedy: set talos-nvidia-cdi:node in the stack's file",
@@ -114,6 +165,7 @@ def test_a_secret_value_is_not_shown() -> None:
         ("tdarr.ffmpeg_version", 6, "is not text (quote it in YAML)"),
         ("tdarr.namespace.name", "kube system", "is not an RFC 1123 label"),
         ("tdarr.resources.limits.memory", "5 GB", "is not a Kubernetes quantity"),
+        ("tdarr.supplemental_groups[0]", -1, "should be greater than or equal to 0"),
         ("tdarr.volumes[0]", volume(), "needs exactly one of pvc, nfs, empty_dir and host_path, has none"),
         ("tdarr.volumes[0].path", volume(path="media", empty_dir={}), "is not an absolute path in plain form"),
         ("tdarr.volumes[0].host_path", volume(host_path={"path": "/x"}), "is a hostPath, which PodSecurity level "),
