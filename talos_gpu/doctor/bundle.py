@@ -26,7 +26,7 @@ from talos_gpu.doctor.errors import BundleInvalid, Unread
 
 META, UNREAD = "meta.json", "unread.json"
 _NOT_GATHERED = "it is not in the bundle"
-_NOT_THERE = "it is not there"
+NOT_THERE = "it is not there"
 _LARGEST = 16 * 1024 * 1024
 _SPEC = re.compile(r"^\s*\"?cdiVersion\"?\s*:", re.MULTILINE)
 """A spec by its first key, though it may not be loadable."""
@@ -64,7 +64,7 @@ class Bundle:
         """The text; raises Unread where it is not there and was not looked for."""
         if key in self.texts:
             return self.texts[key]
-        raise Unread(key, self.unread.get(key, _NOT_GATHERED) or _NOT_THERE)
+        raise Unread(key, self.unread.get(key, _NOT_GATHERED) or NOT_THERE)
 
     def optional(self, key: str) -> str | None:
         """The text, None where it was looked for and is not on the node; raises Unread where it was not looked for."""

@@ -30,6 +30,9 @@ from talos_gpu.talos.facts import EXTENSIONS, KERNEL_PARAMS, LOADED_MODULES
 from talos_gpu.talos.udev import RULES_FILES
 
 DECLARED_MODULES = "KernelModuleSpecs.runtime.talos.dev"
+TALOS = tuple(
+    f"talos/{name}" for name in ("version.txt", "extensions.json", "modules.txt", "services.json", "dmesg.txt")
+)
 FILES = ("/proc/devices", "/proc/driver/nvidia/version", TOOLKIT_CONFIG, *RULES_FILES)
 SYSCTLS = ("net.core.bpf_jit_harden", "kernel.kptr_restrict")
 FOLDERS = (BINARIES, "/dev", PARTS, *(folder for folder in SPEC_FOLDERS if folder != "/run/cdi"))
@@ -102,7 +105,9 @@ async def _node(gathering: Gathering, settings: Settings) -> None:
         async with MachineClient(credentials, endpoint, forwarded_to(endpoint, node.address)) as client:
             await gather_node(gathering, client)
     except TalosGpuError as error:
-        for key in ("talos/version.txt", "talos/extensions.json", *map(host, FILES), *map(listing, FOLDERS)):
+        sysctls = (f"/proc/sys/{name.replace('.', '/')}" for name in SYSCTLS)
+        files = (*FILES, *USUAL_FILES, *sysctls)
+        for key in (*TALOS, *map(host, files), *map(listing, (*FOLDERS, *USUAL_FOLDERS))):
             gathering.unread.setdefault(key, error.message)
 
 

@@ -26,9 +26,11 @@ Made from the program by `python -m talos_gpu.doctor.page > docs/troubleshooting
 talos-gpu explain "nvidia-container-runtime-wrapper: unknown command nvidia-cdi-hook"
 ```
 
-Exit codes: 0 nothing wrong, 1 something is, 2 it could not be told. Only roots count: what another finding explains is
-shown beneath it; [Faults and findings](faults.md) lists faults that were made and what was found. A check whose
-evidence cannot be read says why; with role os:reader that is every file of the node.
+Exit codes: 0 nothing wrong, 1 something is, 2 it could not be told: nothing was found, and node or cluster gave no
+evidence for a check of severity error. Only roots count: what another finding explains is shown beneath it; [Faults and
+findings](faults.md) lists faults that were made and what was found. A check whose evidence cannot be read says why, and
+the first line how many there were. With role os:reader that is every file of the node; it is no 2, but the answer that a
+reader can have: `nothing wrong found in what could be looked at: 38 of 67 checks`.
 
 The embedded lab has nothing wrong:
 

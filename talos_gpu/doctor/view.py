@@ -177,7 +177,8 @@ class View:
         """Every file with a spec's name in the folders where specs may lie; raises Unread where none was looked at."""
         looked = [folder for folder in dict.fromkeys((*SPEC_FOLDERS, *self.spec_dirs)) if self._looked(folder)]
         if not looked:
-            raise Unread(listing("/var/run/cdi"), "no folder of CDI specs was looked at")
+            key = listing("/var/run/cdi")
+            raise Unread(key, self.bundle.unread.get(key) or "no folder of CDI specs was looked at")
         found: dict[str, SpecFile] = {}
         for folder in looked:
             for name, text in self.bundle.folder(host(f"{folder}/")).items():
