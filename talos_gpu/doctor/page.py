@@ -27,10 +27,10 @@ talos-gpu explain "nvidia-container-runtime-wrapper: unknown command nvidia-cdi-
 ```
 
 Exit codes: 0 nothing wrong, 1 something is, 2 it could not be told: nothing was found, and node or cluster gave no
-evidence for a check of severity error. Only roots count: what another finding explains is shown beneath it; [Faults and
-findings](faults.md) lists faults that were made and what was found. A check whose evidence cannot be read says why, and
-the first line how many there were. With role os:reader that is every file of the node; it is no 2, but the answer that a
-reader can have: `nothing wrong found in what could be looked at: 38 of 67 checks`.
+evidence for a check of severity error. Only roots count: what another finding explains is shown beneath it;
+[Faults and findings](faults.md) lists faults that were made and what was found. A check whose evidence cannot be read
+says why, and the first line how many ran. With role os:reader that is every file of the node, which is no 2 but the
+answer that a reader can have: `nothing wrong found in what could be looked at: 38 of 67 checks`.
 
 The embedded lab has nothing wrong:
 
@@ -42,7 +42,9 @@ talos-gpu doctor --from ~/evidence
 ```
 
 For evidence gathered by hand, a folder with any of these is enough: CDI specs (`*.yaml`), containerd parts (`*.part`,
-`config.toml`), `dmesg*`, `kubectl get pods,events,nodes -A -o yaml` (or json), each in a file of its own.
+`config.toml`), `dmesg*`, `kubectl get pods,events,nodes -A -o yaml` (or json), and any other text (`*.txt`, `*.log`),
+whose words are looked up as `explain` does. Each in a file of its own, under any name. The Talos release is the node's:
+`osImage` in `kubectl get nodes`.
 """
 
 

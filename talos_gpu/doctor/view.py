@@ -75,10 +75,14 @@ class View:
 
     @cached_property
     def talos(self) -> str:
-        """`v1.11.1`: what the node says, else what the stack says."""
+        """`v1.11.1`: what the node says, else what the stack says, else what the cluster says of the node's image."""
         if "talos/version.txt" in self.bundle.texts:
             return self.bundle.text("talos/version.txt").strip()
-        return self.meta.required("release")
+        said = self.meta.release if META in self.bundle.texts else None
+        if said is None and "cluster/node.json" in self.bundle.texts:
+            image = (self.json("cluster/node.json").get("status") or {}).get("nodeInfo", {}).get("osImage")
+            said = str(image).removeprefix("Talos (").rstrip(")") if str(image).startswith("Talos (v") else None
+        return said or self.meta.required("release")
 
     @cached_property
     def release(self) -> ReleaseFacts:
@@ -177,8 +181,9 @@ class View:
         """Every file with a spec's name in the folders where specs may lie; raises Unread where none was looked at."""
         looked = [folder for folder in dict.fromkeys((*SPEC_FOLDERS, *self.spec_dirs)) if self._looked(folder)]
         if not looked:
-            key = listing("/var/run/cdi")
-            raise Unread(key, self.bundle.unread.get(key) or "no folder of CDI specs was looked at")
+            raise Unread(
+                key := listing("/var/run/cdi"), self.bundle.unread.get(key) or "no folder of specs was looked at"
+            )
         found: dict[str, SpecFile] = {}
         for folder in looked:
             for name, text in self.bundle.folder(host(f"{folder}/")).items():

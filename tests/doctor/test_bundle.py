@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from talos_gpu.doctor import render
 from talos_gpu.doctor.bundle import Bundle, host, load, save
@@ -17,7 +16,7 @@ from talos_gpu.doctor.diagnose import diagnose
 from talos_gpu.doctor.errors import BundleInvalid
 from talos_gpu.doctor.local import gather_local, local_checks
 from talos_gpu.doctor.redact import HIDDEN, redacted
-from tests.doctor.bundles import INSTALLED, P2000, PART_TEXT, Box, broken, healthy
+from tests.doctor.bundles import INSTALLED, P2000, Box, broken, healthy
 from tests.doctor.fault import UNRESOLVABLE, create_fails
 
 ROOT = Path(__file__).parents[2]
@@ -36,22 +35,6 @@ def test_a_bundle_is_never_written_over_something(tmp_path: Path) -> None:
         save(healthy(), tmp_path)
     with pytest.raises(BundleInvalid, match="nothing in it is known evidence"):
         load(tmp_path)
-
-
-def test_outputs_saved_by_hand_are_taken_for_what_they_are(tmp_path: Path) -> None:
-    def fails(box: Box) -> None:
-        create_fails(box, UNRESOLVABLE)
-
-    bundle = broken(fails)
-    pods = {**json.loads(bundle.texts["cluster/pods.json"]), "kind": "List", "apiVersion": "v1"}
-    (tmp_path / "pods.yaml").write_text(yaml.safe_dump(pods))
-    (tmp_path / "nvidia.yaml").write_text("foo: 1\n" + P2000)
-    (tmp_path / "20-customization.part").write_text(PART_TEXT)
-    (tmp_path / "dmesg.txt").write_text("NVRM: loading\n")
-    diagnosis = diagnose(load(tmp_path))
-    checks = {finding.check for finding in diagnosis.findings}
-    assert "spec-invalid" in checks
-    assert diagnosis.not_run
 
 
 def test_without_evidence_every_check_says_why_and_nothing_is_found() -> None:
