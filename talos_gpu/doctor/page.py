@@ -41,6 +41,9 @@ talos-gpu doctor lab --project ~/.local/state/talos-nvidia-lab/lab --save ~/evid
 talos-gpu doctor --from ~/evidence
 ```
 
+What is saved has no values of env but those that checks read, no commands of pods without a GPU, no annotations of
+others, and no words that look like a secret. Look through it all the same.
+
 For evidence gathered by hand, a folder with any of these is enough: CDI specs (`*.yaml`), containerd parts (`*.part`,
 `config.toml`), `dmesg*`, `kubectl get pods,events,nodes -A -o yaml` (or json), and any other text (`*.txt`, `*.log`),
 whose words are looked up as `explain` does. Each in a file of its own, under any name. The Talos release is the node's:
