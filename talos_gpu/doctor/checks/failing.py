@@ -11,8 +11,21 @@ from talos_gpu.doctor.checks.installer import told
 from talos_gpu.doctor.errors import Unread
 from talos_gpu.doctor.explain import explain
 from talos_gpu.doctor.finding import Found
+from talos_gpu.doctor.known_around import UNREACHABLE
 from talos_gpu.doctor.known_injection import TEXTS as OF_INJECTION
-from talos_gpu.doctor.objects import Object, condition, events_about, gpu_pods, items, name, ready, waiting, when
+from talos_gpu.doctor.objects import (
+    WORKER,
+    Object,
+    condition,
+    events_about,
+    gpu_pods,
+    items,
+    labels,
+    name,
+    ready,
+    waiting,
+    when,
+)
 from talos_gpu.doctor.view import View
 
 _STARTING = timedelta(minutes=2)
@@ -27,6 +40,7 @@ _WORKED = re.compile(
 )
 """Tdarr's and ffmpeg's ways to say that a file was made."""
 _FAILED = re.compile(r"\b(?:fail\w*|error\w*|unsuccessful\w*|not)\b", re.IGNORECASE)
+_UNREACHABLE = re.compile(UNREACHABLE)
 _CONNECTED = re.compile(r"(?<!not )\bconnected\b|waiting for work", re.IGNORECASE)
 
 
@@ -42,7 +56,8 @@ def server_unreachable(view: View) -> Iterator[str]:
     for pod, lines in _logs(view):
         last = ""
         for line in lines:
-            if "tdarr-server" in {one.name for one in explain(line)}:
+            of_worker = labels(pod).get("app") == WORKER and _UNREACHABLE.search(line) and "npm" not in line
+            if of_worker or "tdarr-server" in {one.name for one in explain(line)}:
                 last = line
             elif _CONNECTED.search(line):
                 last = ""
