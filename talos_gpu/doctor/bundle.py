@@ -8,38 +8,25 @@ A bundle is a folder that a person can make by hand and attach to an issue:
   cluster/*.json       node, pods, events, daemonsets, deployments, jobs, replicasets,
                        runtimeclasses
   cluster/logs/NAMESPACE_POD.txt
+  texts/NAME           any other text: what it tells is looked up
   unread.json          why something is not there, by key
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from talos_gpu.doctor.errors import BundleInvalid, Unread
 
 META, UNREAD = "meta.json", "unread.json"
+TEXTS = "texts/"
 _NOT_GATHERED = "it is not in the bundle"
-_NOT_THERE = "it is not there"
+NOT_THERE = "it is not there"
 _LARGEST = 16 * 1024 * 1024
-_SPEC = re.compile(r"^\s*\"?cdiVersion\"?\s*:", re.MULTILINE)
-"""A spec by its first key, though it may not be loadable."""
-_PLURALS = {
-    "Pod": "pods",
-    "Event": "events",
-    "DaemonSet": "daemonsets",
-    "Deployment": "deployments",
-    "Job": "jobs",
-    "ReplicaSet": "replicasets",
-    "RuntimeClass": "runtimeclasses",
-    "Namespace": "namespaces",
-}
 
 
 def host(path: str) -> str:
@@ -64,7 +51,7 @@ class Bundle:
         """The text; raises Unread where it is not there and was not looked for."""
         if key in self.texts:
             return self.texts[key]
-        raise Unread(key, self.unread.get(key, _NOT_GATHERED) or _NOT_THERE)
+        raise Unread(key, self.unread.get(key, _NOT_GATHERED) or NOT_THERE)
 
     def optional(self, key: str) -> str | None:
         """The text, None where it was looked for and is not on the node; raises Unread where it was not looked for."""
@@ -107,49 +94,25 @@ def load(folder: Path) -> Bundle:
             continue
         key, text = path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8", errors="replace")
         if key == UNREAD:
-            unread = {str(name): str(reason) for name, reason in json.loads(text).items()}
-        elif key == META or key.startswith(("host/", "lists/", "talos/", "cluster/")):
+            unread = _reasons(folder, text)
+        elif key == META or key.startswith(("host/", "lists/", "talos/", "cluster/", TEXTS)):
             texts[key] = text
         else:
             loose[key] = text
-    for key, text in _recognised(loose).items():
+    from talos_gpu.doctor.loose import recognised  # noqa: PLC0415 (it makes this module's keys)
+
+    for key, text in recognised(loose).items():
         texts.setdefault(key, text)
     if not texts:
         raise BundleInvalid(str(folder), "nothing in it is known evidence")
     return Bundle(texts, unread)
 
 
-def _recognised(loose: Mapping[str, str]) -> dict[str, str]:
-    """Saved outputs by what they are: specs, containerd parts, dmesg, kubectl's YAML and JSON."""
-    found: dict[str, str] = {}
-    lists: dict[str, list[Any]] = {}
-    for key, text in loose.items():
-        name = key.rsplit("/", 1)[-1].lower()
-        if name.startswith("dmesg"):
-            found["talos/dmesg.txt"] = text
-        elif name.endswith(".part"):
-            found[host(f"/etc/cri/conf.d/{name}")] = text
-        elif name in ("config.toml", "cri.toml", "containerd.toml"):
-            found[host("/etc/cri/conf.d/cri.toml")] = text
-        elif name.endswith((".yaml", ".yml", ".json")):
-            if _SPEC.search(text):
-                found[host(f"/var/run/cdi/{name}")] = text
-                continue
-            document = _document(text)
-            if isinstance(document, dict) and "kind" in document:
-                items = document.get("items") if document["kind"].endswith("List") else [document]
-                for item in items or []:
-                    if isinstance(item, dict) and item.get("kind") == "Node":
-                        found["cluster/node.json"] = json.dumps(item)
-                    elif isinstance(item, dict) and item.get("kind") in _PLURALS:
-                        lists.setdefault(_PLURALS[item["kind"]], []).append(item)
-    for plural, items in lists.items():
-        found[f"cluster/{plural}.json"] = json.dumps({"items": items})
-    return found
-
-
-def _document(text: str) -> Any:  # noqa: ANN401 (YAML)
+def _reasons(folder: Path, text: str) -> dict[str, str]:
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return None
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BundleInvalid(str(folder), f"{UNREAD} is no JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise BundleInvalid(str(folder), f"{UNREAD} is {type(document).__name__}, not an object of reasons by key")
+    return {str(name): str(reason) for name, reason in document.items()}

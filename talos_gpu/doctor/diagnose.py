@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from talos_gpu.doctor.bundle import Bundle
+from talos_gpu.doctor.bundle import NOT_THERE, Bundle
 from talos_gpu.doctor.checks import CHECKS
 from talos_gpu.doctor.errors import Unread
-from talos_gpu.doctor.finding import Check, Diagnosis, Finding, Found, NotRun
+from talos_gpu.doctor.finding import Check, Diagnosis, Finding, Found, Lacks, NotRun, Severity
 from talos_gpu.doctor.view import View
 from talos_gpu.errors import TalosGpuError
 
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError)
 """A bundle from elsewhere can hold anything: what does not have the form is evidence that cannot be read."""
+
+_SOURCES = (("talos/", "host/", "lists/"), ("cluster/",))
+"""Keys of the node's evidence, and of the cluster's."""
+_RIGHTS = re.compile(r"needs role os:|\b403\b|Operation not permitted|Permission denied")
+"""Talos's, Kubernetes's and this machine's ways to say that one may not."""
 
 
 def diagnose(bundle: Bundle, checks: Sequence[Check] = CHECKS) -> Diagnosis:
@@ -25,14 +31,25 @@ def diagnose(bundle: Bundle, checks: Sequence[Check] = CHECKS) -> Diagnosis:
         try:
             found = [_finding(check, one) for one in check.look(view)]
         except Unread as error:
-            not_run.append(NotRun(check.name, f"{error.key}: {error.reason}"))
+            not_run.append(NotRun(check.name, f"{error.key}: {error.reason}", _lacks(check, bundle, error)))
         except TalosGpuError as error:
             not_run.append(NotRun(check.name, error.message))
         except _MALFORMED as error:
-            not_run.append(NotRun(check.name, f"the evidence has another form: {type(error).__name__} {error}"))
+            why = f"the evidence has another form: {type(error).__name__} {error}"
+            not_run.append(
+                NotRun(check.name, why, Lacks.EVIDENCE if check.severity is Severity.ERROR else Lacks.NOTHING)
+            )
         else:
             findings += found
     return Diagnosis(_subject(view), tuple(_tree(findings, checks)), tuple(not_run), len(checks) - len(not_run))
+
+
+def _lacks(check: Check, bundle: Bundle, missing: Unread) -> Lacks:
+    source = next((source for source in _SOURCES if missing.key.startswith(source)), None)
+    if check.severity is not Severity.ERROR or source is None or missing.reason == NOT_THERE:
+        return Lacks.NOTHING
+    answered = any(key.startswith(source) for key in bundle.texts)
+    return Lacks.RIGHTS if answered and _RIGHTS.search(missing.reason) else Lacks.EVIDENCE
 
 
 def _subject(view: View) -> str:

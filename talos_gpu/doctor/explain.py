@@ -28,6 +28,8 @@ _GENERAL = {
     "device-unresolvable": ("spec-conflict", "spec-invalid"),
     "legacy-cgroup": ("legacy-blinded",),
     "gpu-xid": ("gpu-lost",),
+    "cuinit-100": ("no-device",),
+    "cuinit-803": ("driver-mismatch",),
     "no-capable-gpu": ("*",),
     "codec-unsupported": (),
 }
@@ -37,7 +39,8 @@ _GENERAL = {
 def explain(text: str) -> list[Explanation]:
     """Every cause that the text tells, the deepest first; empty where nothing in it is known.
 
-    Lines are joined first: error messages come wrapped, in quotes, with colours.
+    Lines are joined first: error messages come wrapped, in quotes, with colours. So that two lines which have nothing
+    to do with each other make no third, a pattern's gaps are short, and its words are the program's own.
     """
     plain = _FFMPEG_ADDRESS.sub("", _ESCAPES.sub("", text.replace("\r", "\n").replace('\\"', '"')))
     joined = " ".join(plain.split())

@@ -65,12 +65,24 @@ class Check:
     """Checks whose findings are consequences of this one."""
 
 
+class Lacks(StrEnum):
+    """What a check of severity error had not, so that a fault may be there unseen."""
+
+    NOTHING = ""
+    """A check of lesser weight, one of the stack's own facts, or what is not there to be read."""
+    RIGHTS = "rights"
+    """Node and cluster answer, and who asks may not read it: a reader's answer is the answer that a reader can have."""
+    EVIDENCE = "evidence"
+    """Node or cluster did not say it."""
+
+
 @dataclass(frozen=True, slots=True)
 class NotRun:
     """A check that could not run, and why."""
 
     check: str
     reason: str
+    lacks: Lacks = Lacks.NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +101,13 @@ class Diagnosis:
         return tuple(finding for finding in self.findings if not finding.explained_by)
 
     @property
+    def blind(self) -> tuple[NotRun, ...]:
+        """Checks of severity error that node or cluster gave no evidence for, rights aside."""
+        return tuple(one for one in self.not_run if one.lacks is Lacks.EVIDENCE)
+
+    @property
     def exit_code(self) -> int:
-        """0 nothing wrong, 1 errors or warnings, 2 nothing found and no check ran."""
+        """0 nothing wrong, 1 errors or warnings, 2 nothing found where it could not be told that nothing is there."""
         if any(finding.severity is not Severity.NOTE for finding in self.roots):
             return 1
-        return 0 if self.ran else 2
+        return 0 if self.ran and not self.blind else 2

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 
 from talos_gpu.doctor.known_text import H100, Known, known
 
+UNREACHABLE = r"(?:ECONNREFUSED|ENOTFOUND|ETIMEDOUT|EAI_AGAIN|EHOSTUNREACH)"
+"""Node.js's codes for a server that it does not reach; any program's, so that more must say that it is Tdarr's."""
 TEXTS: Sequence[Known] = (
     known(
         "runtimeclass-missing",
-        r"RuntimeClass \"?(?P<name>[\w.-]+)\"? not found|runtimeclass.* \"(?P<other>[\w.-]+)\" not found",
+        r"RuntimeClass \"?(?P<name>[\w.-]+)\"? not found|"
+        r"[Rr]untime[Cc]lass(?:es)?(?:\.node\.k8s\.io)?:? \"(?P<other>[\w.-]+)\" not found",
         "The pod names a RuntimeClass that the cluster does not have.",
         "cdi.runtime_class_owner: true in one stack, then pulumi up",
         "Kubernetes, Runtime Class",
     ),
     known(
         "handler-unknown",
-        r"no runtime for \"(?P<name>[\w.-]+)\" is configured|unable to get OCI runtime for sandbox.*no runtime",
+        r"no runtime for \"(?P<name>[\w.-]+)\" is configured",
         "The RuntimeClass names a handler that the node's containerd does not know: the part is missing, in the wrong "
         "section, or the node has not restarted since.",
         "talosctl read /etc/cri/conf.d/20-customization.part; pulumi up applies the machine config and restarts the "
@@ -65,7 +68,7 @@ TEXTS: Sequence[Known] = (
     ),
     known(
         "glibc-cache",
-        r"init \d+ result=11|exit status 139|exit code 139|ExitCode: 139",
+        r"init \d+ result=11|\b(?:nvidia|ffmpeg|cuda|tdarr).{0,80}?(?:exit status|exit code|ExitCode:) 139\b",
         "Programs of the container crash at start (signal 11): on Talos 1.12.0 the library cache lacks the NVIDIA "
         "libraries.",
         "upgrade to Talos 1.13, or go back to 1.11",
@@ -73,14 +76,15 @@ TEXTS: Sequence[Known] = (
     ),
     known(
         "mode-mismatch",
-        r"invoking the NVIDIA Container Runtime Hook directly .* is not supported",
+        r"invoking the NVIDIA Container Runtime Hook directly .{0,80}? is not supported",
         "The runtime is in CDI mode and the legacy hook is called as well.",
         "use one of the two: the RuntimeClass nvidia-cdi with method spec, nvidia with the others",
         "NVIDIA container toolkit, cdi mode",
     ),
     known(
         "no-gpu-on-bus",
-        r"NVRM: No NVIDIA (?:GPU|graphics adapter|device)s? (?:probed|found)|modprobe: .*nvidia.*No such device",
+        r"NVRM: No NVIDIA (?:GPU|graphics adapter|device)s? (?:probed|found)|"
+        r"modprobe: (?:\w+: )?[\w' ]{0,40}\bnvidia[\w-]{0,20}'?(?: \([^)]{0,160}\))?: No such device",
         "The driver finds no GPU that it could drive: none is there, it was given away, or this driver's branch does "
         "not "
         "know it.",
@@ -89,15 +93,16 @@ TEXTS: Sequence[Known] = (
     ),
     known(
         "driver-branch",
-        r"NVRM: The NVIDIA .* GPU installed in this system is\s+.*supported through the NVIDIA (?P<name>\d+)\.xx "
-        r"Legacy",
+        r"NVRM: The NVIDIA .{0,60}? GPU installed in this system is\s+.{0,20}?supported through "
+        r"the NVIDIA (?P<name>\d+)\.xx Legacy",
         "This GPU is too old for the driver's branch.",
         "use nonfree-kmod-nvidia-lts and nvidia-container-toolkit-lts",
         "NVIDIA driver README, Legacy GPUs; nixos-hardware#1880",
     ),
     known(
         "driver-needs-open",
-        r"NVRM:.*requires use of the NVIDIA open kernel modules|NVRM:.*installed in this system requires.*open",
+        r"NVRM:.{0,160}?requires use of the NVIDIA open kernel modules|"
+        r"NVRM:.{0,160}?installed in this system requires.{0,80}?open",
         "This GPU works with the open kernel modules only.",
         "use nvidia-open-gpu-kernel-modules instead of nonfree-kmod-nvidia",
         "NVIDIA driver README, Open kernel modules",
@@ -112,7 +117,7 @@ TEXTS: Sequence[Known] = (
     ),
     known(
         "gpu-lost",
-        r"GPU has fallen off the bus|Xid .*: 79\b",
+        r"GPU has fallen off the bus|Xid \([^)]{0,60}\): 79\b",
         "The GPU is gone from the bus: power, heat, the riser or the passthrough.",
         "reboot the node, cold where it stays so; check power and passthrough",
         "NVIDIA, Xid errors: 79",
@@ -126,15 +131,16 @@ TEXTS: Sequence[Known] = (
     ),
     known(
         "module-refused",
-        r"nvidia: (?:Unknown symbol|disagrees about version of symbol|version magic)|module verification failed.*nvidia"
-        r"|Key was rejected by service",
+        r"nvidia: (?:Unknown symbol|disagrees about version of symbol|version magic)|"
+        r"module verification failed.{0,80}?nvidia|\bnvidia[^:]{0,40}: Key was rejected by service",
         "The kernel refuses NVIDIA's module: it was built or signed for another Talos release.",
         "take the extensions of exactly this Talos release into the schematic",
         "Talos docs, System Extensions",
     ),
     known(
         "talosconfig-expired",
-        r"certificate has expired or is not yet valid|x509: certificate .*expired|tls: expired certificate",
+        r"tls: expired certificate|client certificate (?:has )?expired|"
+        r"[Uu]nable to authenticate the request.{0,40}?x509: certificate has expired",
         "A client certificate has expired.",
         "talosctl config new (Talos) or talosctl kubeconfig (Kubernetes) makes a new one",
         "Talos docs, Role-based access control",
@@ -148,7 +154,7 @@ TEXTS: Sequence[Known] = (
     ),
     known(
         "files-twice",
-        r"resource EtcFileSpecs.*already exists|failed to create .*20-customization\.part",
+        r"resource EtcFileSpecs.{0,160}?already exists|failed to create .{0,100}?20-customization\.part",
         "The machine config has the containerd part twice; Talos does not boot with that.",
         "make one entry of the two in machine.files; never patch a live config twice (lists are appended)",
         "siderolabs/talos WriteUserFiles",
@@ -162,14 +168,17 @@ TEXTS: Sequence[Known] = (
     ),
     known(
         "tdarr-server",
-        r"(?:ECONNREFUSED|ENOTFOUND|ETIMEDOUT|EAI_AGAIN|EHOSTUNREACH)(?: (?P<name>[\w.:-]+))?",
+        rf"{UNREACHABLE} (?P<name>[\w.:\[\]-]{{1,200}}:826[4-7])\b|"
+        rf"{UNREACHABLE} (?P<other>[\w.-]{{0,100}}tdarr[\w.:-]{{0,100}})"
+        rf"|[Tt]darr[^:]{{0,40}}: .{{0,80}}?{UNREACHABLE}",
         "The program cannot reach its server: the address is wrong, or nothing answers there.",
         "tdarr.server_url in the stack; kubectl -n NAMESPACE get svc,endpoints of the server",
         "HaveAGitGat/Tdarr, node settings",
     ),
     known(
         "tdarr-path",
-        r"ENOENT: no such file or directory, (?:open|stat|lstat|scandir|access) '(?P<name>/[^']+)'",
+        r"ENOENT: no such file or directory, (?:open|stat|lstat|scandir|access) "
+        r"'(?P<name>/[^']{1,400}?(?:\.(?:mkv|mp4|m4v|avi|mov|ts|m2ts|webm|wmv|mpe?g|flv|srt)|/tdarr-workDir[^']{0,400}))'",
         "The server names a file that the worker does not have: their volumes are not mounted at the same paths.",
         "mount media and temp in tdarr.volumes at the server's own paths",
         "HaveAGitGat/Tdarr, path translators",

@@ -6,6 +6,12 @@ from collections.abc import Sequence
 
 from talos_gpu.doctor.known_text import H100, LAB, SEED, Known, known
 
+
+def _cuinit(code: int) -> str:
+    """`cuInit 999`, `cuInit(0) returned 999`, `cuInit: error code 999`."""
+    return rf"cuInit\b(?:\(0\))?\W{{0,4}}(?:(?:returned|failed|error|code|with|is|result)\W{{1,4}}){{0,4}}{code}\b"
+
+
 TEXTS: Sequence[Known] = (
     known(
         "legacy-blinded",
@@ -21,7 +27,8 @@ TEXTS: Sequence[Known] = (
     ),
     known(
         "legacy-cgroup",
-        r"nvidia-container-cli.*(?:failed to add device rules|unable to (?:generate|find) .*device filter)",
+        r"nvidia-container-cli: (?:[\w ]{1,30} error: )?"
+        r"(?:failed to add device rules|unable to (?:generate|find) (?:\w+ ){0,6}?device filter)",
         "Legacy injection could not change the container's device filter.",
         "use CDI: cdi.method: spec or jit",
         "libnvidia-container#176",
@@ -70,7 +77,7 @@ TEXTS: Sequence[Known] = (
     ),
     known(
         "hook-missing",
-        r"(?:fork/exec |exec: \"?|stat )(?P<name>/\S*nvidia-\S*)\"?: no such file or directory",
+        r"(?:fork/exec |exec: \"?|stat )(?P<name>/\S{0,200}?nvidia-\S{0,100})\"?: no such file or directory",
         "A binary that the CDI spec or the runtime's configuration names is not on the node (from Talos 1.13 there "
         "is no "
         "nvidia-cdi-hook.real).",
@@ -108,10 +115,24 @@ TEXTS: Sequence[Known] = (
     ),
     known(
         "cuinit-999",
-        r"cuInit\b[^\n]{0,24}\b999\b",
+        _cuinit(999),
         "CUDA cannot start: /dev/nvidia-uvm is missing in the container, or the spec has its major of another boot.",
         "pulumi up --refresh, then restart the pod",
         H100,
+    ),
+    known(
+        "cuinit-100",
+        _cuinit(100),
+        "CUDA finds no GPU: /dev/nvidiactl or /dev/nvidia0 is missing or refused in the container.",
+        "pulumi up --refresh, then restart the pod",
+        H100,
+    ),
+    known(
+        "cuinit-803",
+        _cuinit(803),
+        "The driver library in the container and the loaded kernel module have different versions.",
+        "make kernel module and container toolkit extension of one version, reboot, then pulumi up --refresh",
+        "CUDA driver API, CUresult 803",
     ),
     known(
         "part-unreadable",
@@ -130,7 +151,7 @@ TEXTS: Sequence[Known] = (
     ),
     known(
         "libcuda-lookup",
-        r"failed to (?:locate|get|find) .*libcuda\.so|libcuda\.so[\w.]*: not found",
+        r"failed to (?:locate|get|find) .{0,80}?libcuda\.so|libcuda\.so[\w.]*: not found",
         "nvidia-ctk does not find the driver's libraries: toolkits before 1.17 could not read Talos's library cache.",
         "add --mode=nvml --library-search-path=/usr/local/glibc/usr/lib, or use Talos 1.9 or later",
         "NVIDIA/nvidia-container-toolkit#735",

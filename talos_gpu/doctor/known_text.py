@@ -23,4 +23,4 @@ class Known:
 
 def known(name: str, pattern: str, cause: str, remedy: str, source: str) -> Known:
     """One of a table."""
-    return Known(name, re.compile(pattern, re.DOTALL), cause, remedy, source)
+    return Known(name, re.compile(pattern), cause, remedy, source)

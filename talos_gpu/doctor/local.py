@@ -99,6 +99,8 @@ def gather_local(root: Path = Path("/")) -> Bundle:
         toolkit, log, said = _toolkit(), _said("dmesg"), _said("containerd", "--version")
         if log is not None:
             texts["talos/dmesg.txt"] = log
+        else:
+            unread["talos/dmesg.txt"] = "dmesg: Operation not permitted; it may want root"
     texts["talos/extensions.json"] = json.dumps({"nvidia-container-toolkit": f"local-v{toolkit}"} if toolkit else {})
     texts["talos/version.txt"] = _TALOS_WITH[_containerd(said, texts.get(host(MERGED), ""))]
     return Bundle(texts, unread)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
+from talos_gpu.doctor.bundle import META, Bundle
 from talos_gpu.doctor.errors import Unread
 from talos_gpu.settings import Settings
 from talos_gpu.settings.rules import pinned
@@ -80,3 +82,14 @@ class Meta:
             upgrade_to=upgrade_to,
             made=datetime.now(UTC).isoformat(timespec="seconds"),
         )
+
+
+def before_upgrade(bundle: Bundle, release: str) -> Bundle:
+    """Saved evidence as of a node that is about to get a release; raises Unread where its meta.json has another form.
+
+    Outputs saved by hand have no stack: what else it would say stays unknown.
+    """
+    document = bundle.json(META) if META in bundle.texts else {}
+    if not isinstance(document, dict):
+        raise Unread(META, "it is no object")
+    return Bundle({**bundle.texts, META: json.dumps({**document, "upgrade_to": release}, indent=1)}, bundle.unread)

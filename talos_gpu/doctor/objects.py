@@ -116,31 +116,70 @@ def condition(thing: Object, kind: str) -> Object:
 
 
 def events_about(view: View, thing: Object) -> Iterator[Object]:
-    """Warnings about an object, the oldest first."""
+    """Warnings about an object, the oldest first; none where no events are in the evidence."""
     metadata = thing.get("metadata", {})
-    for event in sorted(items(view, "events"), key=_when):
+    for event in sorted(items(view, "events") if "cluster/events.json" in view.bundle.texts else (), key=when):
         about = event.get("involvedObject") or {}
         same = about.get("name") == metadata.get("name") and about.get("namespace") == metadata.get("namespace")
         if same and event.get("type") == "Warning":
             yield event
 
 
-def _when(event: Object) -> str:
+def when(event: Object) -> str:
+    """When it was last seen."""
     series = event.get("series") or {}
     return str(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or "")
 
 
 def gpu_pods(view: View) -> list[Object]:
-    """Pods that ask for a GPU and are, or should be, on the node; those that have ended well are left out."""
-    node = view.node
+    """Pods that ask for a GPU and are, or should be, on the node; those that have ended well or have a successor are
+    left out.
+    """
+    pods = items(view, "pods")
+    node, has = view.node, _node_labels(view)
     found = []
-    for pod in items(view, "pods"):
+    for pod in pods:
         spec, status = pod.get("spec") or {}, pod.get("status") or {}
-        selector = (spec.get("nodeSelector") or {}).get("kubernetes.io/hostname")
-        there = node is None or node in (spec.get("nodeName"), selector)
-        if there and wants_gpu(pod) and status.get("phase") != "Succeeded":
+        there = node is None or node == spec.get("nodeName") or _selects(spec, node, has)
+        if there and wants_gpu(pod) and status.get("phase") != "Succeeded" and not succeeded_by(pod, pods):
             found.append(pod)
     return found
+
+
+def _node_labels(view: View) -> Mapping[str, str]:
+    return labels(view.json("cluster/node.json") or {}) if "cluster/node.json" in view.bundle.texts else {}
+
+
+def _selects(spec: Object, node: str, has: Mapping[str, str]) -> bool:
+    """Whether a pod that is on no node yet is for this one: by name, or by a selector that it fits."""
+    wanted = spec.get("nodeSelector") or {}
+    if "kubernetes.io/hostname" in wanted:
+        return bool(wanted["kubernetes.io/hostname"] == node)
+    return not spec.get("nodeName") and bool(wanted) and all(has.get(key) == value for key, value in wanted.items())
+
+
+def succeeded_by(pod: Object, pods: Sequence[Object]) -> bool:
+    """Whether a pod is past: it has failed (evicted, or a try of a Job), and another one has taken its place.
+
+    The place is that of its controller; without one that of its labels, where the kubelet has ended it.
+    """
+    status = pod.get("status") or {}
+    mine = _controller(pod) or (_labelled(pod) if status.get("reason") else ())
+    if status.get("phase") != "Failed" or not mine:
+        return False
+    others = (one for one in pods if one is not pod and (one.get("status") or {}).get("phase") not in (None, "Failed"))
+    return any(mine in (_controller(one), _labelled(one)) for one in others)
+
+
+def _controller(pod: Object) -> tuple[object, ...]:
+    metadata = pod.get("metadata") or {}
+    owners = [owner for owner in metadata.get("ownerReferences") or [] if owner.get("controller")]
+    return next(((metadata.get("namespace"), owner.get("kind"), owner.get("name")) for owner in owners), ())
+
+
+def _labelled(pod: Object) -> tuple[object, ...]:
+    own = labels(pod)
+    return (pod["metadata"].get("namespace"), *sorted(own.items())) if own else ()
 
 
 def tolerates(pod: Object, taint: Object) -> bool:

@@ -26,9 +26,11 @@ Made from the program by `python -m talos_gpu.doctor.page > docs/troubleshooting
 talos-gpu explain "nvidia-container-runtime-wrapper: unknown command nvidia-cdi-hook"
 ```
 
-Exit codes: 0 nothing wrong, 1 something is, 2 it could not be told. Only roots count: what another finding explains is
-shown beneath it; [Faults and findings](faults.md) lists faults that were made and what was found. A check whose
-evidence cannot be read says why; with role os:reader that is every file of the node.
+Exit codes: 0 nothing wrong, 1 something is, 2 it could not be told: nothing was found, and node or cluster gave no
+evidence for a check of severity error. Only roots count: what another finding explains is shown beneath it;
+[Faults and findings](faults.md) lists faults that were made and what was found. A check whose evidence cannot be read
+says why, and the first line how many ran. With role os:reader that is every file of the node, which is no 2 but the
+answer that a reader can have: `nothing wrong found in what could be looked at: 38 of 67 checks`.
 
 The embedded lab has nothing wrong:
 
@@ -39,8 +41,13 @@ talos-gpu doctor lab --project ~/.local/state/talos-nvidia-lab/lab --save ~/evid
 talos-gpu doctor --from ~/evidence
 ```
 
+What is saved has no values of env but those that checks read, no commands of pods without a GPU, no annotations of
+others, and no words that look like a secret. Look through it all the same.
+
 For evidence gathered by hand, a folder with any of these is enough: CDI specs (`*.yaml`), containerd parts (`*.part`,
-`config.toml`), `dmesg*`, `kubectl get pods,events,nodes -A -o yaml` (or json), each in a file of its own.
+`config.toml`), `dmesg*`, `kubectl get pods,events,nodes -A -o yaml` (or json), and any other text (`*.txt`, `*.log`),
+whose words are looked up as `explain` does. Each in a file of its own, under any name. The Talos release is the node's:
+`osImage` in `kubectl get nodes`.
 """
 
 

@@ -19,7 +19,13 @@ def as_text(diagnosis: Diagnosis) -> str:
     """Roots, each with what it explains beneath it; then what could not be told."""
     roots = diagnosis.roots
     count = f"{len(roots)} finding{'s' if len(roots) != 1 else ''}" if roots else "nothing wrong found"
-    lines = [f"{diagnosis.subject or 'doctor'}: {count}, {diagnosis.ran} checks"]
+    if any(one.lacks for one in diagnosis.not_run):
+        looked = (
+            f"{count} in what could be looked at: {diagnosis.ran} of {diagnosis.ran + len(diagnosis.not_run)} checks"
+        )
+    else:
+        looked = f"{count}, {diagnosis.ran} checks"
+    lines = [f"{diagnosis.subject or 'doctor'}: {looked}"]
     below: dict[str, list[Finding]] = {}
     for finding in diagnosis.findings:
         below.setdefault(finding.explained_by, []).append(finding)
@@ -80,7 +86,7 @@ def as_json(diagnosis: Diagnosis) -> str:
         "exit_code": diagnosis.exit_code,
         "ran": diagnosis.ran,
         "findings": [asdict(finding) for finding in diagnosis.findings],
-        "could_not_be_told": [asdict(one) for one in diagnosis.not_run],
+        "could_not_be_told": [{"check": one.check, "reason": one.reason} for one in diagnosis.not_run],
     }
     return json.dumps(document, indent=2) + "\n"
 

@@ -71,14 +71,16 @@ class View:
         made = self.meta.made if META in self.bundle.texts else None
         return datetime.fromisoformat(made) if made else datetime.now(UTC)
 
-    # the node
-
     @cached_property
     def talos(self) -> str:
-        """`v1.11.1`: what the node says, else what the stack says."""
+        """`v1.11.1`: what the node says, else what the stack says, else what the cluster says of the node's image."""
         if "talos/version.txt" in self.bundle.texts:
             return self.bundle.text("talos/version.txt").strip()
-        return self.meta.required("release")
+        said = self.meta.release if META in self.bundle.texts else None
+        if said is None and "cluster/node.json" in self.bundle.texts:
+            image = str((self.json("cluster/node.json").get("status") or {}).get("nodeInfo", {}).get("osImage"))
+            said = image[7:-1] if image.startswith("Talos (v") else None
+        return said or self.meta.required("release")
 
     @cached_property
     def release(self) -> ReleaseFacts:
@@ -125,7 +127,7 @@ class View:
     def driver(self) -> str | None:
         """The loaded driver's version, None where no driver is loaded."""
         text = self.bundle.optional(host("/proc/driver/nvidia/version"))
-        return driver_version(text) if text is not None else None
+        return None if text is None else driver_version(text)
 
     @cached_property
     def majors(self) -> Mapping[str, int]:
@@ -177,7 +179,8 @@ class View:
         """Every file with a spec's name in the folders where specs may lie; raises Unread where none was looked at."""
         looked = [folder for folder in dict.fromkeys((*SPEC_FOLDERS, *self.spec_dirs)) if self._looked(folder)]
         if not looked:
-            raise Unread(listing("/var/run/cdi"), "no folder of CDI specs was looked at")
+            key = listing("/var/run/cdi")
+            raise Unread(key, self.bundle.unread.get(key) or "no folder of CDI specs was looked at")
         found: dict[str, SpecFile] = {}
         for folder in looked:
             for name, text in self.bundle.folder(host(f"{folder}/")).items():

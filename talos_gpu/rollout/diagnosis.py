@@ -20,7 +20,7 @@ _SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the doctor found; `unable` is why it could not look at all, "" if it could."""
+    """What the doctor found; `unable` is why it could not look at node or cluster, "" if it could."""
 
     findings: Sequence[Finding] = ()
     unable: str = ""
@@ -54,17 +54,20 @@ async def _diagnosed(stack: str, stack_file: Path) -> Diagnosis:
 def told(diagnosis: Diagnosis) -> Told:
     """What of a diagnosis a report shows."""
     roots = diagnosis.roots
-    for severity in (Severity.ERROR, Severity.WARNING):
-        if found := [finding for finding in roots if finding.severity is severity]:
-            return Told(found)
-    reasons = dict.fromkeys(one.reason for one in diagnosis.not_run)
-    return Told(unable="" if diagnosis.ran else "; ".join(reasons) or "no check ran")
+    if errors := [finding for finding in roots if finding.severity is Severity.ERROR]:
+        return Told(errors)
+    unseen = diagnosis.blind if diagnosis.ran else diagnosis.not_run
+    reasons = dict.fromkeys(" ".join((one.reason.partition(": ")[2] or one.reason).split()) for one in unseen)
+    unable = "; ".join(reasons) or ("" if diagnosis.ran else "no check ran")
+    return Told([finding for finding in roots if finding.severity is Severity.WARNING] or (), unable)
 
 
 def with_words(ended: Ended, told: Told) -> Ended:
     """A failed step with what the doctor said of it: in its cause, a line each, and whole in its details."""
-    if told.unable:
-        return replace(ended, cause=f"{ended.cause}\ndoctor: could not look: {told.unable}")
     lines = [f"doctor: {one.check}: {one.cause} ({one.evidence}); {one.remedy}" for one in told.findings]
+    if told.unable:
+        lines.append(f"doctor: could not look: {told.unable}")
     cause = "\n".join([ended.cause, *(lines or ["doctor: nothing wrong found"])])
+    if told.unable and not told.findings:
+        return replace(ended, cause=cause)
     return replace(ended, cause=cause, details={**ended.details, "doctor": [asdict(one) for one in told.findings]})

@@ -76,6 +76,16 @@ def _legacy(box: Box) -> None:
     create_fails(box, BLINDED)
 
 
+@fault("legacy injection by the default runtime, under Talos's hardening", "legacy-blinded")
+def _legacy_by_default(box: Box) -> None:
+    box.meta.update(runtime="default", handler="nvidia", runtime_class=None)
+    box.texts[host(PART)] += (
+        '  [plugins."io.containerd.cri.v1.runtime".containerd]\n    default_runtime_name = "nvidia"\n'
+    )
+    del box.worker["spec"]["runtimeClassName"]
+    create_fails(box, BLINDED)
+
+
 @fault("method jit with the plain env", "env-for-other-method")
 def _jit(box: Box) -> None:
     box.meta.update(method="jit", handler="nvidia", runtime_class="nvidia")

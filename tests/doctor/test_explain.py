@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from talos_gpu.doctor.explain import explain
 from talos_gpu.doctor.known import ALL
+from talos_gpu.doctor.known_text import Known
 from tests.doctor.fault import BLINDED, MOUNT, NO_RUNTIME, NO_TOPIC, UNRESOLVABLE, WRAPPER
 from tests.gpu.test_failures import FAILURES, Failure
 
@@ -42,7 +44,18 @@ TEXTS = {
     "fork/exec /usr/local/bin/nvidia-cdi-hook.real: no such file or directory": ["hook-missing"],
     "chroot: can't execute 'sh': No such file or directory": ["no-host-shell"],
     "cuInit returned 999": ["cuinit-999"],
+    "cuInit 100": ["cuinit-100"],
+    "cuInit(0) returned 100 CUDA_ERROR_NO_DEVICE": ["no-device"],
+    "cuInit 803": ["cuinit-803"],
+    "cuInit: 999": ["cuinit-999"],
     "init 250 result=11": ["glibc-cache"],
+    "modprobe: ERROR: could not insert 'nvidia': No such device": ["no-gpu-on-bus"],
+    "modprobe: can't load module nvidia (extras/nvidia.ko): No such device": ["no-gpu-on-bus"],
+    "modprobe: ERROR: could not insert 'nvidia': Key was rejected by service": ["module-refused"],
+    'runtimeclass.node.k8s.io "nvidia" not found': ["runtimeclass-missing"],
+    "remote error: tls: expired certificate": ["talosconfig-expired"],
+    "getaddrinfo ENOTFOUND tdarr-server.media.svc": ["tdarr-server"],
+    "ENOENT: no such file or directory, open '/media/films/a.mkv'": ["tdarr-path"],
     'create operation not allowed outside of /var: "/etc/x"': ["files-outside-var"],
     "rpc error: code = PermissionDenied desc = no request forwarding": ["forwarding-refused"],
     "resource EtcFileSpecs.files.talos.dev(files/cri/conf.d/20-customization.part@undefined) already exists": [
@@ -88,9 +101,37 @@ def test_a_text_is_known_in_quotes_wrapped_and_in_colours(text: str) -> None:
     assert [one.name for one in explain(wrapped)] == TEXTS[text]
 
 
-@pytest.mark.parametrize("text", ["", "the flux capacitor is not charged", "Back-off restarting failed container"])
+UNKNOWN = (
+    "",
+    "the flux capacitor is not charged",
+    "Back-off restarting failed container",
+    # lines that have nothing to do with each other
+    'runtimeclass is fine\nconfigmap "foo" not found',
+    "modprobe: loading nvidia\nmodprobe sr0: No such device",
+    "nvidia-container-cli: version 1.17\nsystemd: failed to add device rules for loop0",
+    "NVRM: loading NVIDIA UNIX x86_64 Kernel Module\n" + "usb 1-1: new device\n" * 9 + "this requires an open port",
+    "failed to get lease\n" + "retrying\n" * 12 + "libcuda.so is at /usr/lib",
+    "cuInit 0\nencoded 100 frames",
+    # other programs' words
+    "x509: certificate has expired or is not yet valid (failed to reach registry.example.com)",
+    "npm ERR! network request to https://registry.npmjs.org failed, reason: connect ETIMEDOUT 1.2.3.4:443",
+    "Error: connect ECONNREFUSED 10.0.0.5:5432",
+    "ENOENT: no such file or directory, open '/app/configs/settings.json'",
+    "my-go-service: exit code 139",
+    "modprobe: ERROR: could not insert 'zfs': Key was rejected by service",
+)
+
+
+@pytest.mark.parametrize("text", UNKNOWN)
 def test_an_unknown_text_is_not_guessed(text: str) -> None:
     assert explain(text) == []
+
+
+@pytest.mark.parametrize("pattern", ALL, ids=lambda known: known.name)
+def test_a_pattern_has_no_gap_without_an_end(pattern: Known) -> None:
+    """So that a text is read in one pass, and lines far from each other make no third."""
+    gaps = re.findall(r"(?:\.|\\S|\\W|\[\^[^\]]*\])[*+]", pattern.pattern.pattern)
+    assert set(gaps) <= {r"\S+", "[^)]*", "[^']+"}, gaps
 
 
 @given(st.text())

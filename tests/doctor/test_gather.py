@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ import yaml
 from talos_gpu.doctor.bundle import Bundle, host
 from talos_gpu.doctor.diagnose import diagnose
 from talos_gpu.doctor.gather import COLLECTIONS, FILES, FOLDERS, SYSCTLS, USUAL_FILES, USUAL_FOLDERS, gather
+from talos_gpu.doctor.render import as_json, as_text
+from talos_gpu.rollout.diagnosis import Told, told
 from talos_gpu.settings.stack_file import stack_settings
 from talos_gpu.talos.facts import EXTENSIONS, KERNEL_PARAMS, LOADED_MODULES
 from talos_gpu.talos.proto import machine_pb2
@@ -84,6 +88,16 @@ class Surroundings:
 
         return asyncio.run(conversation())
 
+    def gather_after(self) -> Bundle:
+        """When both APIs are gone."""
+
+        async def conversation() -> Bundle:
+            async with self.served() as path:
+                settings = stack_settings(path)
+            return await gather("talos05", settings)
+
+        return asyncio.run(conversation())
+
 
 @pytest.fixture
 def surroundings(tmp_path: Path) -> Surroundings:
@@ -112,6 +126,44 @@ def test_a_reader_sees_what_the_resources_tell_and_is_told_what_an_admin_would(s
     assert "module-not-loaded" not in reasons
     assert "extension-missing" not in reasons
     assert "needs role os:admin, the certificate has os:reader" in reasons["part-missing"]
+
+
+def test_a_reader_of_a_healthy_node_is_told_how_much_was_looked_at(surroundings: Surroundings) -> None:
+    surroundings.role = "os:reader"
+    surroundings.api.objects["/api/v1/namespaces/media/pods/tdarr-0/log"] = "connected"
+    bundle = surroundings.gather()
+    texts = {**bundle.texts, "meta.json": healthy().texts["meta.json"]}
+    diagnosis = diagnose(Bundle(texts, bundle.unread))
+    assert (diagnosis.roots, diagnosis.exit_code) == ((), 0)
+    assert "nothing wrong found in what could be looked at: 38 of 67 checks" in as_text(diagnosis)
+    assert told(diagnosis) == Told()
+
+
+def test_where_nothing_answers_nothing_is_called_right(surroundings: Surroundings) -> None:
+    bundle = surroundings.gather_after()
+    dead = diagnose(Bundle({**bundle.texts, "meta.json": healthy().texts["meta.json"]}, bundle.unread))
+    assert (dead.roots, dead.exit_code) == ((), 2)
+    assert "nothing wrong found in what could be looked at: " in as_text(dead)
+    assert set(json.loads(as_json(dead))["could_not_be_told"][0]) == {"check", "reason"}
+    found = told(dead)
+    assert found.findings == ()
+    assert str(surroundings.folder / "kubeconfig") in found.unable
+    assert ADDRESS in found.unable
+
+
+@pytest.mark.parametrize("gone", ["talosconfig", "kubeconfig"])
+def test_without_one_of_the_two_configurations_it_could_not_be_told(surroundings: Surroundings, gone: str) -> None:
+    surroundings.api.objects["/api/v1/namespaces/media/pods/tdarr-0/log"] = "connected"
+
+    async def conversation() -> Bundle:
+        async with surroundings.served() as path:
+            (surroundings.folder / gone).unlink()
+            return await gather("talos05", stack_settings(path))
+
+    bundle = asyncio.run(conversation())
+    diagnosis = diagnose(Bundle({**bundle.texts, "meta.json": healthy().texts["meta.json"]}, bundle.unread))
+    assert (diagnosis.roots, diagnosis.exit_code) == ((), 2)
+    assert str(surroundings.folder / gone) in told(diagnosis).unable
 
 
 def test_without_talos_the_cluster_is_still_diagnosed_and_the_other_way_round(surroundings: Surroundings) -> None:
@@ -166,3 +218,22 @@ def test_the_command_looks_at_a_stack_and_saves_what_it_saw(surroundings: Surrou
     assert (code, err) == (1, "")
     assert {one["check"] for one in json.loads(out)["findings"]} == EXPECTED
     assert (surroundings.folder / "saved" / "host" / "var/run/cdi/nvidia.yaml").is_file()
+
+
+def _with_another_user_first(path: Path) -> None:
+    """In the stack's kubeconfig a user of another cluster, whose certificate has expired."""
+    config = Path(yaml.safe_load(path.read_text())["config"]["talos-nvidia-cdi:kubeconfig"])
+    document = yaml.safe_load(config.read_text())
+    expired = AUTHORITY.client("x", start=timedelta(days=-2), end=timedelta(days=-1)).crt
+    user = {"client-certificate-data": base64.b64encode(expired).decode()}
+    document["users"].insert(0, {"name": "of-another-cluster", "user": user})
+    config.write_text(yaml.safe_dump(document))
+
+
+def test_the_kubeconfig_s_certificate_is_that_of_the_user_who_asks(surroundings: Surroundings) -> None:
+    async def conversation() -> Bundle:
+        async with surroundings.served() as path:
+            _with_another_user_first(path)
+            return await gather("talos05", stack_settings(path))
+
+    assert list(asyncio.run(conversation()).json("meta.json")["certificates"]) == ["talosconfig"]

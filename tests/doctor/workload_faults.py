@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 from tests.doctor.bundles import P2000, PART, SOURCE, Box
@@ -81,6 +82,21 @@ def _certificate(box: Box) -> None:
 @fault("an image by tag", "image-unpinned")
 def _tag(box: Box) -> None:
     box.meta["unpinned"] = ["docker.io/library/debian:12-slim"]
+
+
+@fault("a user's GPU pod that does not tolerate the node's own taint", "taint-untolerated")
+def _pending(box: Box) -> None:
+    """On no node yet; its selector fits this one."""
+    box.json("cluster/node.json")["metadata"]["labels"]["kubernetes.io/hostname"] = "talos05"
+    pod = copy.deepcopy(box.worker)
+    pod["metadata"] = {"name": "cuda", "namespace": "ai", "labels": {"app": "cuda"}}
+    del pod["spec"]["nodeName"]
+    pod["spec"] |= {"tolerations": [], "nodeSelector": {"node.kubernetes.io/gpu-vendor": "nvidia"}}
+    said = "0/1 nodes are available: 1 node(s) had untolerated taint {nvidia.com/gpu: true}."
+    unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": said}
+    pod["status"] = {"phase": "Pending", "conditions": [unschedulable]}
+    box.items("pods").append(pod)
+    box.event(pod, said, "FailedScheduling")
 
 
 @fault("the system's own service fails on 1.13", "native-service-failed")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from talos_gpu.doctor.finding import Diagnosis, Finding, NotRun, Severity
+from talos_gpu.doctor.finding import Diagnosis, Finding, Lacks, NotRun, Severity
 from talos_gpu.rollout.diagnosis import Told, look, told, with_words
 from talos_gpu.rollout.model import Gate
 from talos_gpu.rollout.processes import Processes
@@ -42,6 +42,14 @@ def test_what_the_doctor_found_is_in_the_cause_and_whole_in_the_details() -> Non
             Diagnosis("", (), (NotRun("x", "no access"), NotRun("y", "no access")), 0),
             "doctor: could not look: no access",
         ),
+        (
+            Diagnosis("", (), (NotRun("x", "cluster/pods.json: no access", Lacks.EVIDENCE), NotRun("y", "meta: z")), 4),
+            "doctor: could not look: no access",
+        ),
+        (
+            Diagnosis("", (), (NotRun("x", "host/x: needs role os:admin", Lacks.RIGHTS),), 40),
+            "doctor: nothing wrong found",
+        ),
     ],
 )
 def test_nothing_found_is_told_from_nothing_looked_at(diagnosis: Diagnosis, says: str) -> None:
@@ -54,6 +62,13 @@ def test_errors_come_before_warnings_and_roots_alone_count() -> None:
     assert told(Diagnosis("", (warning, below, error, note), (), 1)).findings == [error]
     assert told(Diagnosis("", (warning, below, note), (), 1)).findings == [warning]
     assert told(Diagnosis("", (note,), (), 1)) == Told()
+
+
+def test_a_warning_does_not_hide_that_nothing_could_be_looked_at() -> None:
+    blind = NotRun("x", "cluster/pods.json: no access", Lacks.EVIDENCE)
+    found = with_words(FAILED, told(Diagnosis("", (finding("w", Severity.WARNING),), (blind,), 1)))
+    assert found.cause.splitlines()[1:] == ["doctor: w: cause (seen); remedy", "doctor: could not look: no access"]
+    assert [one["check"] for one in found.details["doctor"]] == ["w"]
 
 
 def test_settings_that_cannot_be_read_are_no_crash(tmp_path: Path) -> None:

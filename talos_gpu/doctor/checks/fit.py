@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from talos_gpu.cdi import CdiError, Strategy, facts_of, patch
 from talos_gpu.doctor.checks.spec import INSTALLED, SYMPTOMS, method_of
-from talos_gpu.doctor.finding import Check, Severity
+from talos_gpu.doctor.errors import Unread
+from talos_gpu.doctor.finding import Check, Found, Severity
 from talos_gpu.doctor.view import View, numbers
 
 ((CDI_HOOK, CDI_HOOK_REAL),) = Strategy.REAL.replaces.items()
@@ -20,16 +21,33 @@ _MAJOR_OF = {"/dev/nvidia-uvm": "nvidia-uvm", "/dev/nvidia-uvm-tools": "nvidia-u
 _SHOWN = 3
 
 
-def _unpatched(view: View) -> Iterator[str]:
+def _unpatched(view: View) -> Iterator[str | Found]:
     spec = view.effective
-    if spec is not None and spec.spec is not None and CDI_HOOK in facts_of(spec.spec).executables and _wrapped(view):
+    if spec is None or spec.spec is None or CDI_HOOK not in facts_of(spec.spec).executables:
+        return
+    wrapped = _wrapped(view)
+    if wrapped:
         yield f"{spec.path} runs {CDI_HOOK}, which is the wrapper on this node"
+    elif wrapped is None:
+        yield Found(
+            f"{spec.path} runs {CDI_HOOK}; the evidence does not say of which Talos release",
+            "On Talos 1.8 to 1.12 that is the wrapper, which refuses the name nvidia-cdi-hook. From 1.13 it is right: "
+            "add `kubectl get nodes -o yaml` to the evidence to have that told apart.",
+        )
 
 
-def _wrapped(view: View) -> bool:
-    """Whether the hook's real binary lies beside the wrapper; the release's table where that was not looked at."""
+def _wrapped(view: View) -> bool | None:
+    """Whether the hook's real binary lies beside the wrapper; the release's table where that was not looked at.
+
+    None where nobody says which release it is, as of a spec that somebody sent.
+    """
     real = view.exists(CDI_HOOK_REAL)
-    return CDI_HOOK in view.release.hook.replaces if real is None else real
+    if real is not None:
+        return real
+    try:
+        return CDI_HOOK in view.release.hook.replaces
+    except Unread:
+        return None
 
 
 def _hook_missing(view: View) -> Iterator[str]:

@@ -18,6 +18,7 @@ from talos_gpu.doctor.objects import (
     of_app,
     ready,
     statuses,
+    succeeded_by,
     waiting,
 )
 from talos_gpu.doctor.view import View
@@ -51,7 +52,8 @@ def told(evidence: str, words: str) -> str | Found:
 
 
 def _installers(view: View) -> list[Object]:
-    return of_app(items(view, "pods"), INSTALLER, view.node)
+    pods = items(view, "pods")
+    return [pod for pod in of_app(pods, INSTALLER, view.node) if not succeeded_by(pod, pods)]
 
 
 def _missing(view: View) -> Iterator[str]:

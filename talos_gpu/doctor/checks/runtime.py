@@ -19,11 +19,20 @@ def _legacy_users(view: View) -> list[str]:
     if not view.legacy_by_default:
         return users
     handlers = {str(thing["metadata"]["name"]): str(thing.get("handler")) for thing in items(view, "runtimeclasses")}
+    handlers[""] = _default_runtime(view)
     for pod in gpu_pods(view):
         handler = handlers.get((pod.get("spec") or {}).get("runtimeClassName") or "")
         if handler in ("nvidia", "nvidia-legacy") and not (visible(pod) or "").startswith(_IN_MEMORY):
             users.append(f"pod {name(pod)}")
     return users
+
+
+def _default_runtime(view: View) -> str:
+    """The handler of pods without a RuntimeClass; "" where containerd's configuration was not read."""
+    try:
+        return str(view.cri.get("containerd", {}).get("default_runtime_name", ""))
+    except Unread:
+        return ""
 
 
 def _blinded(view: View) -> Iterator[str]:

@@ -5,22 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 
-from talos_gpu.doctor.checks.installer import told
+from talos_gpu.doctor.checks.failing import fails, not_ready, server_unreachable, work_fails
 from talos_gpu.doctor.checks.spec import INSTALLED
-from talos_gpu.doctor.explain import explain
-from talos_gpu.doctor.finding import Check, Found, Severity
+from talos_gpu.doctor.finding import Check, Severity
 from talos_gpu.doctor.objects import (
     SPEC_DIGEST,
     WORKER,
     Object,
     containers,
     env,
-    events_about,
     gpu_pods,
     items,
     labels,
     name,
-    ready,
     visible,
     waiting,
 )
@@ -29,7 +26,6 @@ from talos_gpu.doctor.view import View, numbers
 _PULL = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
 _FFMPEG_NEEDS = {7: (570, 0), 6: (520, 56)}
 """ffmpegVersion -> least driver: HaveAGitGat/Tdarr#797 (6: 520.56.06), HandBrake#6599 (NVENC API 13: 570)."""
-_WORDS = ("Cannot load lib", "CUDA_ERROR_", "OpenEncodeSessionEx", "EncodePicture", "Driver/library version mismatch")
 _SERVER_IMAGE = "tdarr"
 _SERVER_S_OWN = ("/app", "/config", "/configs", "/dev", "/etc", "/var")
 """Folders of the server's that no worker needs; whatever else it mounts holds media or work in progress."""
@@ -88,21 +84,6 @@ def _ffmpeg(view: View) -> Iterator[str]:
                 yield f"pod {name(pod)} has ffmpegVersion={asked}, driver {view.driver} is older than {least}"
 
 
-def _logs(view: View) -> Iterator[tuple[Object, str]]:
-    for pod in gpu_pods(view):
-        log = view.bundle.texts.get(f"cluster/logs/{name(pod).replace('/', '_')}.txt")
-        if log is not None:
-            yield pod, log
-
-
-def _server(view: View) -> Iterator[str | Found]:
-    for pod, log in _logs(view):
-        lines = [line for line in log.splitlines() if "tdarr-server" in {one.name for one in explain(line)}]
-        if lines:
-            server = view.meta.server_url if "meta.json" in view.bundle.texts else None
-            yield f"pod {name(pod)} ({server or 'server unknown'}): {lines[-1].strip()[:200]}"
-
-
 def _paths(view: View) -> Iterator[str]:
     servers = [pod for pod in items(view, "pods") if _is_server(pod)]
     for pod in gpu_pods(view):
@@ -127,32 +108,6 @@ def _mounts(pod: Object) -> set[str]:
     return {str(mount["mountPath"]) for container in containers(pod) for mount in container.get("volumeMounts") or []}
 
 
-def _work_fails(view: View) -> Iterator[str | Found]:
-    for pod, log in _logs(view):
-        lines = [line for line in log.splitlines() if any(word in line for word in _WORDS)]
-        if lines:
-            yield told(f"log of {name(pod)}: {lines[-1].strip()[:200]}", "\n".join(lines))
-
-
-def _fails(view: View) -> Iterator[str | Found]:
-    """Pods that do not run. One that is Ready does, however often it failed before the spec was there at a boot."""
-    for pod in gpu_pods(view):
-        if ready(pod):
-            continue
-        words = "\n".join([waiting(pod), *(str(event.get("message")) for event in events_about(view, pod))]).strip()
-        failed = waiting(pod) or (pod.get("status") or {}).get("phase") in ("Pending", "Failed")
-        if failed:
-            shown = " ".join((words or "it is Pending").split())
-            yield told(f"pod {name(pod)}: {shown[-300:]}", words)
-
-
-def _not_ready(view: View) -> Iterator[str]:
-    for pod in gpu_pods(view):
-        running = (pod.get("status") or {}).get("phase") == "Running" and not waiting(pod)
-        if running and not ready(pod):
-            yield f"pod {name(pod)} runs and its readiness probe fails"
-
-
 def _absent(view: View) -> Iterator[str]:
     namespace = view.meta.namespace
     if namespace is None:
@@ -164,7 +119,8 @@ def _absent(view: View) -> Iterator[str]:
 def _plugin(view: View) -> Iterator[str]:
     for thing in items(view, "daemonsets"):
         status = thing.get("status") or {}
-        if "nvidia-device-plugin" in name(thing) and not status.get("desiredNumberScheduled"):
+        plugin = "nvidia-device-plugin" in name(thing) and "-mps-" not in name(thing)  # MPS is off unless asked for
+        if plugin and not status.get("desiredNumberScheduled"):
             yield f"DaemonSet {name(thing)} wants 0 pods"
 
 
@@ -221,7 +177,7 @@ CHECKS = (
         "ffmpeg fails on the GPU in the worker.",
         "talos-gpu verify STACK proves each part by itself",
         "FFmpeg libavcodec/nvenc.c",
-        _work_fails,
+        work_fails,
     ),
     Check(
         "tdarr-server-unreachable",
@@ -229,7 +185,7 @@ CHECKS = (
         "The worker cannot reach its Tdarr server.",
         "tdarr.server_url; kubectl get svc,endpoints of the server",
         "HaveAGitGat/Tdarr, node settings",
-        _server,
+        server_unreachable,
     ),
     Check(
         "tdarr-paths-differ",
@@ -254,7 +210,7 @@ CHECKS = (
         "A GPU pod does not start, for a reason that is not known here.",
         "kubectl describe pod; the words are new: please report them",
         "Kubernetes, Pod Lifecycle",
-        _fails,
+        fails,
         ("worker-not-ready",),
     ),
     Check(
@@ -263,7 +219,7 @@ CHECKS = (
         "A GPU pod runs and is not ready.",
         "talos-gpu verify STACK proves each part by itself",
         "docs/verify.md",
-        _not_ready,
+        not_ready,
     ),
     Check(
         "device-plugin-unready",
