@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ from talos_gpu.rollout.model import Gate, RolloutFile, Selector, WaveRule, Windo
 from talos_gpu.rollout.plan import Plan, waves_of
 from talos_gpu.rollout.records import Final, Kind, Outcome, Record, Step
 from talos_gpu.rollout.windows import is_open
-from tests.rollout.simulation import START, FakeRunner, Killed, World, finals, plan_of, run
+from tests.rollout.simulation import START, UNKNOWN, FakeRunner, Killed, World, finals, plan_of, run
 
 BROKEN_AT = (Step.UPDATE, Step.GATES, Step.REGATE, Step.ROLLBACK)
 
@@ -44,6 +46,7 @@ class Case:
             self.plan,
             world,
             journal,
+            watch=watched(self.plan, journal),
             held=lambda name: name in self.held,
             may_roll_back=lambda _: self.rolls_back,
             **more,
@@ -115,9 +118,8 @@ def check(case: Case, journal: list[Record], fleet: Fleet) -> None:
             assert record.stack not in final, f"{record.stack} has two ends"
             final[record.stack] = record.details["state"]
             failures += final[record.stack] in (Final.FAILED.value, Final.ROLLED_BACK.value)
-            if final[record.stack] in (Final.DONE.value, Final.ROLLED_BACK.value):
-                down.discard(record.stack)
             if final[record.stack] == Final.DONE.value:
+                down.discard(record.stack)
                 done_once.add(record.stack)
     assert journal[-1].kind is Kind.FINISHED
     assert final == finals(fleet)
@@ -125,24 +127,47 @@ def check(case: Case, journal: list[Record], fleet: Fleet) -> None:
     assert (fleet.outcome is Outcome.COMPLETE) == all(state in ("done", "held") for state in final.values())
 
 
-def in_work(case: Case, runner: FakeRunner) -> None:
-    """Looked at whenever a step begins."""
-    waves = {waves_of(case.plan)[name] for name in runner.working}
-    assert len(waves) == 1, "two waves at once"
-    assert len(runner.working) <= case.plan.waves[waves.pop()].max_parallel
+def in_work(plan: Plan, runner: FakeRunner, *, resumed: bool) -> None:
+    """Looked at whenever a step begins; a resume first ends what was begun, of any wave."""
+    waves = {waves_of(plan)[name] for name in runner.working}
+    assert resumed or len(waves) == 1, "two waves at once"
+    assert len(runner.working) <= min(plan.waves[wave].max_parallel for wave in waves)
+
+
+def watched(plan: Plan, journal: list[Record]) -> Callable[[FakeRunner], None]:
+    """`in_work`, for one process's part of a rollout."""
+    resumed = bool(journal)
+    return lambda runner: in_work(plan, runner, resumed=resumed)
 
 
 @given(case=cases())
 @settings(max_examples=80, deadline=None)
 def test_limits_order_and_ends(case: Case) -> None:
     journal: list[Record] = []
-    fleet, _ = case.run(case.world(), journal, watch=lambda runner: in_work(case, runner))
+    fleet, _ = case.run(case.world(), journal)
     check(case, journal, fleet)
     for name, state in finals(fleet).items():
         if state == Final.FAILED:
             assert name in case.broken
         if state == Final.HELD:
             assert name in case.held
+
+
+@pytest.mark.parametrize(
+    ("why", "end", "reason"),
+    [
+        (f"gate encode {UNKNOWN}: a transcode has the encoder", "failed", "gate-unknown"),
+        ("gate encode failed: no encoder", "rolled-back", "gate-failed"),
+    ],
+)
+def test_a_gate_that_could_not_tell_rolls_nothing_back(why: str, end: str, reason: str) -> None:
+    file = RolloutFile(fleet="fleet", stacks=(Selector(glob="*"),), waves=(WaveRule(percent=100),))
+    world = World(broken=lambda _stack, step: why if step is Step.GATES else "")
+    fleet, runner = run(plan_of(file, ["a", "b"]), world, [], may_roll_back=lambda _: True)
+    entry = fleet.entries["a"]
+    assert (finals(fleet)["a"], entry.reason, entry.cause) == (end, reason, why)
+    assert (("a", Step.ROLLBACK) in runner.began) == (end == "rolled-back")
+    assert fleet.is_down("a"), "nobody has shown that it works"
 
 
 @given(case=cases(), kills=st.lists(st.integers(0, 60), max_size=5))
@@ -273,8 +298,9 @@ def test_holds_and_windows_that_change_while_it_runs(case: Case, since: dict[str
     fleet = None
     for kill in [*kills, None]:
         try:
+            watch = watched(timed.plan, journal)
             fleet, _ = run(
-                timed.plan, world, journal, held=held, may_roll_back=lambda _: case.rolls_back, kill_after=kill
+                timed.plan, world, journal, watch=watch, held=held, may_roll_back=may_roll_back, kill_after=kill
             )
         except Killed:
             continue
