@@ -13,6 +13,7 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console
 
+from talos_gpu.cli.own_output import warn_if_it_counts
 from talos_gpu.cli.rollout_export import export
 from talos_gpu.cli.rollout_where import Where, called
 from talos_gpu.errors import UsageError
@@ -82,6 +83,7 @@ def _planned(where: Where) -> Plan:
     model = where.model()
     session = where.session([])
     store, pulumi = session.store, session.pulumi
+    warn_if_it_counts(where.project, store.folder)
     made = planner.make(
         model,
         where.file,
@@ -164,6 +166,7 @@ def report(
     made = where.report(store)
     if html is not None:
         html.write_text(page(made), encoding="utf-8")
+        warn_if_it_counts(where.project, html)
     typer.echo(made.model_dump_json(indent=1) if as_json else reports.markdown(made))
 
 

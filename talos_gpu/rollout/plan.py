@@ -79,7 +79,7 @@ class Plan(Strict):
     made_at: float
     """Seconds since the epoch; not part of the hash."""
     commit: str
-    """The project's commit, hex."""
+    """The project's commit, hex; not part of the hash: `source` tells what is in it, whichever commit that is."""
     source: str
     """SHA-256 of the project's files as they are, hex: uncommitted changes move it."""
     clean: bool
@@ -102,8 +102,8 @@ class Plan(Strict):
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over everything but the moment it was made, hex. An approval binds to it."""
-        head = self.model_dump(mode="json", exclude={"made_at", "stacks"})
+        """SHA-256 over everything but the moment and the commit it was made at, hex. An approval binds to it."""
+        head = self.model_dump(mode="json", exclude={"made_at", "commit", "stacks"})
         stacks = {name: digest(stack.model_dump(mode="json")) for name, stack in self.stacks.items()}
         return digest([head, stacks])
 
@@ -127,12 +127,11 @@ class Plan(Strict):
         return found
 
     def moved_source(self, commit: str, source: str, rollout: str) -> list[str]:
-        """What has moved of the project, a line each."""
+        """What has moved of the project, a line each; a commit that changed no file of it has moved nothing."""
         found = []
-        if commit != self.commit:
-            found.append(f"commit: {self.commit[:12]} was planned, {commit[:12]} is there")
-        elif source != self.source:
-            found.append("files of the project changed without a commit")
+        if source != self.source:
+            commits = f"commit: {self.commit[:12]} was planned, {commit[:12]} is there"
+            found.append(commits if commit != self.commit else "files of the project changed without a commit")
         if rollout != self.rollout:
             found.append("rollout.yaml changed")
         return found

@@ -106,11 +106,11 @@ def test_whether_a_stack_may_reboot(changes: tuple[Change, ...], known: Settings
     assert reboot_of(changes, known) == reboot
 
 
-def test_the_hash_covers_everything_but_the_moment() -> None:
+def test_the_hash_covers_everything_but_the_moment_and_the_commits_name() -> None:
     plan = made()
-    assert plan.hash == other(plan, made_at=2.0).hash
+    assert plan.hash == other(plan, made_at=2.0, commit="d" * 40).hash, "no pull request's hash can be approved"
     others = [
-        other(plan, commit="d" * 40),
+        other(plan, source="e" * 64),
         other(plan, max_unavailable=2),
         made(FILE.replace("4500", "4501")),
         made(FILE.replace("living", "cellar")),
@@ -126,6 +126,8 @@ def test_what_has_moved_is_told_completely() -> None:
     states = {name: stack.state for name, stack in plan.stacks.items()}
     same = Versions(commit=plan.commit, source=plan.source, rollout=plan.rollout, configs=configs, states=states)
     assert plan.differences(same) == []
+    merged = same.model_copy(update={"commit": "d" * 40})
+    assert plan.differences(merged) == [], "the same files, under another commit"
     moved = Versions(
         commit="d" * 40, source="e" * 64, rollout="x", configs=configs | {"talos06": "y"}, states={"talos07": "z"}
     )
