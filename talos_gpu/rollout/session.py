@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
+from talos_gpu.rollout import past
 from talos_gpu.rollout.drive import Drive, View
 from talos_gpu.rollout.errors import ApprovalVoid, NothingToResume, NotPlanned, Unfinished
 from talos_gpu.rollout.fleet import Fleet
-from talos_gpu.rollout.gates import figures_of
 from talos_gpu.rollout.journal import Journal
 from talos_gpu.rollout.plan import Plan, waves_of
 from talos_gpu.rollout.processes import Processes
 from talos_gpu.rollout.pulumi_cli import Pulumi
-from talos_gpu.rollout.records import Final, Kind, Outcome, Record, Step
+from talos_gpu.rollout.records import Final, Kind, Outcome, Record
 from talos_gpu.rollout.rollback import Rollback
 from talos_gpu.rollout.store import Store
 from talos_gpu.rollout.versions import versions
@@ -53,6 +52,7 @@ class Session:
                 before = self.store.fleet(self.store.running_plan())
                 if before.begun and before.outcome is None:
                     raise Unfinished
+                self.store.keep_good(before.plan)  # it may have been killed before it did
             self._require_unmoved(plan, list(plan.stacks))
             self.store.begin(plan)
             plan = plan.slim()
@@ -102,29 +102,16 @@ class Session:
             roll_back=back.project,
             moved=Watch(plan, self.pulumi, self.rollout, begun),
             measured=lambda stack: good.get(stack, {}).get("measured", {}),
+            begun=begun,
+            updates=past.updates(self.store.records()),
         )
         with Journal(self.store.journal) as journal, _asked(runner.ask):
             drive = Drive(fleet, runner, journal.write, self.views, self.store.held(plan), back.may)
             drive.begin(first)
             drive.run()
         back.clear()
-        self.store.save_good(dict(_good(plan, fleet, self.store.records())))
+        self.store.keep_good(plan)
         return fleet
-
-
-def _good(plan: Plan, fleet: Fleet, records: Iterable[Record]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What is remembered of each stack that is done; only a commit of its own can be gone back to."""
-    if not plan.clean:
-        return
-    measured = {
-        record.stack: figures_of(record.details.get("gates", ()))
-        for record in records
-        if record.kind is Kind.ENDED and record.ok and record.step in (Step.GATES, Step.REGATE)
-    }
-    for entry in fleet.entries.values():
-        if entry.final is Final.DONE:
-            release, figures = plan.stacks[entry.name].release, measured.get(entry.name, {})
-            yield entry.name, {"commit": plan.commit, "release": release, "measured": figures}
 
 
 @contextmanager

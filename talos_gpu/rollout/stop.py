@@ -43,6 +43,7 @@ def abort(store: Store) -> Fleet:
             for record in _records(fleet, time.time()):
                 journal.write(record)
                 fleet.apply(record)
+        store.keep_good(fleet.plan)
         return fleet
 
 

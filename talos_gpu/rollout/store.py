@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from talos_gpu.rollout import journal, lock
+from talos_gpu.rollout import journal, lock, past
 from talos_gpu.rollout.errors import NotApproved, NotPlanned
 from talos_gpu.rollout.fleet import Fleet
 from talos_gpu.rollout.globs import Globs
@@ -143,9 +143,10 @@ class Store:
         found: Mapping[str, Mapping[str, Any]] = json.loads(path.read_bytes()) if path.exists() else {}
         return found
 
-    def save_good(self, more: Mapping[str, Mapping[str, Any]]) -> None:
-        """Remember last good commits."""
-        replace(self.folder / "good.json", json.dumps({**self.good(), **more}, indent=1, sort_keys=True))
+    def keep_good(self, plan: Plan) -> None:
+        """Remember the commit of every stack that was done, as the journal of this plan tells."""
+        found = {**self.good(), **dict(past.good(plan, self.records()))}
+        replace(self.folder / "good.json", json.dumps(found, indent=1, sort_keys=True))
 
 
 def replace(path: Path, text: str) -> None:

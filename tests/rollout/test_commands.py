@@ -109,6 +109,8 @@ def test_an_unfinished_rollout_is_given_up(command: Command, store: Store, tmp_p
     assert "talos06: interrupted: its update was begun: look at it with `pulumi preview`" in said
     assert f"next: talos-gpu rollout --project {tmp_path} --state-dir {tmp_path}/state plan" in said
     states = {stack["name"]: stack["state"] for stack in json.loads(command("status", "--json"))["stacks"]}
+    assert store.good().keys() == {"talos05"}, "what was done before is what a later rollout goes back to"
+    assert store.good()["talos05"]["commit"] == sample_plan().commit
     assert states == {"talos05": "done", "talos06": "interrupted", "talos07": "interrupted", "talos08": "not-started"}
     assert "no rollout is unfinished" in command("abort", code=2)
 
