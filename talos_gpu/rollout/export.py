@@ -19,7 +19,7 @@ from talos_gpu.rollout.gates import built_in
 from talos_gpu.rollout.globs import Globs
 from talos_gpu.rollout.model import RolloutFile
 from talos_gpu.rollout.plan import Wave
-from talos_gpu.rollout.waves import clusters_of, divide, select
+from talos_gpu.rollout.waves import clusters_of, divide, select, unmatched
 from talos_gpu.settings.faults import Fault
 
 _LONGEST = 42
@@ -62,7 +62,7 @@ def stack_objects(file: RolloutFile, origin: str, known: Sequence[str], target: 
     chosen, faults = select(file, known)
     clusters, more = clusters_of(file, chosen)
     waves, others = divide(file, chosen)
-    faults += more + others + list(_name_faults(file, chosen))
+    faults += more + others + unmatched(file, known) + list(_name_faults(file, chosen))
     if file.stack_files != ".":
         rule = "is not where the operator looks for stack files: beside Pulumi.yaml"
         faults.append(Fault("stack_files", repr(file.stack_files), rule, "keep them there"))

@@ -12,7 +12,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from talos_gpu.rollout.errors import NotPlanned
+from talos_gpu.rollout.errors import COMMAND, NotPlanned
+from talos_gpu.rollout.globs import Globs
 from talos_gpu.rollout.model import Gate, Window
 from talos_gpu.settings.base import Strict
 
@@ -116,8 +117,10 @@ class Plan(Strict):
 
     @property
     def faults(self) -> list[str]:
-        """Every reason why this plan cannot be run, a line each."""
-        return [f"{stack.name}: {fault}" for stack in self.stacks.values() for fault in stack.faults]
+        """Every reason why this plan cannot be run, a line each; of what is on hold nothing is run."""
+        held = Globs(self.holds)
+        run = (stack for stack in self.stacks.values() if stack.faults and stack.name not in held)
+        return [f"{stack.name}: {fault}" for stack in run for fault in stack.faults]
 
     def differences(self, now: Versions) -> list[str]:
         """What has moved between the plan and `now`, a line each; states that `now` leaves out are not compared."""
@@ -171,15 +174,18 @@ def digest(document: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_plan(path: Path) -> Plan:
-    """The plan in a file. Raises NotPlanned if there is none or it cannot be read by this version."""
+def load_plan(path: Path, command: str = COMMAND) -> Plan:
+    """The plan in a file; `command` is how a rollout is called.
+
+    Raises NotPlanned if there is none or it cannot be read by this version.
+    """
     try:
         return Plan.model_validate_json(path.read_bytes(), strict=True)
     except FileNotFoundError:
-        raise NotPlanned("there is no plan") from None
+        raise NotPlanned("there is no plan", command=command) from None
     except (OSError, ValidationError) as error:
         first = str(error).splitlines()[0]
-        raise NotPlanned(f"the plan {path} cannot be read: {first}") from None
+        raise NotPlanned(f"the plan {path} cannot be read: {first}", command=command) from None
 
 
 def waves_of(plan: Plan) -> Mapping[str, int]:

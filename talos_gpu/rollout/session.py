@@ -46,14 +46,14 @@ class Session:
         with self.store.locked("rollout run"):
             plan = self.store.plan()
             if plan.faults:
-                raise NotPlanned("the plan has faults", "see `talos-gpu rollout plan`")
+                raise NotPlanned("the plan has faults", "see `{command} plan`", self.store.command)
             approval = self.store.require_approval(plan)
             if self.store.journal.exists():
                 before = self.store.fleet(self.store.running_plan())
                 if before.begun and before.outcome is None:
-                    raise Unfinished
+                    raise Unfinished(self.store.command)
                 self.store.keep_good(before.plan)  # it may have been killed before it did
-            self._require_unmoved(plan, list(plan.stacks))
+            self._require_unmoved(plan, list(plan.stacks), unfinished=False)
             self.store.begin(plan)
             plan = plan.slim()
             details = {"plan": plan.hash, "commit": plan.commit, "approved_by": approval.by, "pid": os.getpid()}
@@ -68,13 +68,14 @@ class Session:
             plan = self.store.running_plan().slim()
             fleet = self.store.fleet(plan)
             if not fleet.begun:
-                raise NothingToResume("no rollout was begun")
+                raise NothingToResume("no rollout was begun", self.store.command)
             if fleet.outcome is Outcome.ABORTED:
-                raise NothingToResume("the last rollout was aborted")
+                raise NothingToResume("the last rollout was aborted", self.store.command)
             if fleet.outcome is not None and set(fleet.counts()) == {Final.DONE}:
-                raise NothingToResume("the last rollout is complete")
+                raise NothingToResume("the last rollout is complete", self.store.command)
             begun = frozenset(self._begun(fleet))
-            self._require_unmoved(plan, [name for name in plan.stacks if name not in begun])
+            left = [name for name in plan.stacks if name not in begun]
+            self._require_unmoved(plan, left, unfinished=fleet.outcome is None)
             details = {"retry": fleet.outcome is not None, "pid": os.getpid()}
             return self._go(plan, fleet, Record(Kind.RESUMED, time.time(), details=details), begun)
 
@@ -83,11 +84,11 @@ class Session:
         started = {record.stack for record in self.store.records() if record.kind is Kind.STARTED}
         return (name for name in started if fleet.entries[name].reason not in ("moved", "locked"))
 
-    def _require_unmoved(self, plan: Plan, stacks: Sequence[str]) -> None:
+    def _require_unmoved(self, plan: Plan, stacks: Sequence[str], *, unfinished: bool) -> None:
         now = versions(self.pulumi, self.rollout, plan.stacks, stacks, parallel=_STATES_AT_ONCE)
         differences = plan.differences(now)
         if differences:
-            raise ApprovalVoid(differences)
+            raise ApprovalVoid(differences, self.store.command, unfinished=unfinished)
 
     def _go(self, plan: Plan, fleet: Fleet, first: Record, begun: frozenset[str]) -> Fleet:
         waves, good = waves_of(plan), self.store.good()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -73,10 +74,18 @@ def test_status_names_who_works_on_it(command: Command, store: Store) -> None:
 
 
 def test_holds(command: Command, store: Store) -> None:
-    assert command("hold", "talos0*", "x") == "on hold: talos0* x\n"
-    assert command("hold", "x") == "on hold: talos0* x\n"
-    assert command("release", "y", code=2) == "not on hold: y\n  remedy: on hold: talos0* x"
-    assert command("release", "talos0*", "x") == "on hold: nothing\n"
+    assert command("hold", "talos0[67]", "talos08") == "on hold: talos0[67] talos08\n"
+    assert command("hold", "talos08") == "on hold: talos0[67] talos08\n"
+    assert command("release", "y", code=2) == "not on hold: y\n  remedy: on hold: talos0[67] talos08"
+    assert command("release", "talos0[67]", "talos08") == "on hold: nothing\n"
+
+
+@pytest.mark.parametrize("word", ["talso08", "talso0*", "talos06 talos07", ""])
+def test_a_hold_of_nothing_is_refused(command: Command, store: Store, word: str) -> None:
+    said = command("hold", "talos06", word, code=2)
+    assert said.startswith(f"nothing was put on hold: {word!r} fits no stack of this fleet\n  remedy: ")
+    assert "talos0" in said.partition("remedy: ")[2]
+    assert store.holds() == []
 
 
 def test_the_last_plan_is_shown_again(command: Command) -> None:
@@ -115,6 +124,30 @@ def test_an_unfinished_rollout_is_given_up(command: Command, store: Store, tmp_p
     assert "no rollout is unfinished" in command("abort", code=2)
 
 
+def test_every_remedy_is_the_command_with_the_options_that_were_given(
+    command: Command, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = f"talos-gpu rollout --project {tmp_path} --state-dir {tmp_path}/state"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/pulumi").write_text("#!/bin/sh\necho {}\n")
+    (tmp_path / "bin/pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    commit(tmp_path)
+    found = sample_plan().hash[:12]
+    assert f"read it (`{ours} plan --show`), then run `{ours} approve {found}`" in command("run", code=2)
+    assert f"remedy: run `{ours} plan` again and approve the new plan" in command("resume", code=2)
+    with lock.held(store.lock, "rollout run"):
+        assert f"end it with `{ours} abort`" in command("run", code=2)
+    store.approve(sample_plan(), "me")
+    store.journal.write_text("".join(store.journal.read_text().splitlines(keepends=True)[:11]))
+    assert f"run `{ours} resume`, or give it up with `{ours} abort`" in command("run", code=2)
+    assert f"remedy: give it up with `{ours} abort`, then run `{ours} plan` again" in command("resume", code=2)
+    command("abort", code=1)
+    assert f"the last rollout was aborted\n  remedy: run `{ours} plan`" in command("resume", code=2)
+    (store.folder / "plan.json").unlink()
+    assert f"there is no plan\n  remedy: run `{ours} plan`" in command("run", code=2)
+
+
 def test_a_process_of_another_machine_is_not_signalled(command: Command, store: Store) -> None:
     with lock.held(store.lock, "rollout run"):
         words = json.loads(store.lock.read_text()) | {"host": "elsewhere"}
@@ -123,9 +156,7 @@ def test_a_process_of_another_machine_is_not_signalled(command: Command, store: 
 
 
 def test_export_writes_the_waves_and_what_they_do_not_carry(command: Command, tmp_path: Path) -> None:
-    identity = ["-c", "user.name=test", "-c", "user.email=test@invalid"]
-    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "one"]):
-        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True)
+    commit(tmp_path)
     said = command("export", "--repository", "https://git.example/gpus.git", "--env", "A=secret/key")
     assert said.startswith("# not carried: no preview of the whole fleet")
     objects = list(yaml.safe_load_all(said))
@@ -135,6 +166,12 @@ def test_export_writes_the_waves_and_what_they_do_not_carry(command: Command, tm
     (tmp_path / "new.py").write_text("")
     assert "uncommitted changes" in command("export", "--repository", "r", code=2)
     assert "is not VAR=SECRET/KEY" in command("export", "--repository", "r", "--commit", "c", "--env", "A", code=2)
+
+
+def commit(project: Path) -> None:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@invalid"]
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "one"]):
+        subprocess.run(["git", *identity, *words], cwd=project, check=True, capture_output=True)
 
 
 def test_what_is_missing_is_named(command: Command, tmp_path: Path) -> None:

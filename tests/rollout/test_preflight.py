@@ -17,9 +17,12 @@ import yaml
 from typing_extensions import override
 
 from talos_gpu.images.reference import Reference
+from talos_gpu.rollout.gates import NO_WORKER, built_in
 from talos_gpu.rollout.images import require_images
-from talos_gpu.rollout.model import CHECKS
+from talos_gpu.rollout.inspect_stack import InspectStack
+from talos_gpu.rollout.model import CHECKS, Gate
 from talos_gpu.rollout.preflight import preflight
+from talos_gpu.rollout.pulumi_cli import Pulumi
 from talos_gpu.settings import parse
 from tests.kube.fake_api import NODE, Api
 from tests.kube.fake_api import serving as kube_serving
@@ -197,3 +200,21 @@ def test_without_checks_a_stack_of_another_program_has_no_fault(tmp_path: Path) 
     settings, faults = preflight(path, CHECKS)
     assert settings is None
     assert ["node: is missing" in fault and "machine: is missing" in fault for fault in faults] == [True]
+
+
+@pytest.mark.parametrize(
+    ("gates", "faults"),
+    [
+        (built_in(), [f"gate encode: {NO_WORKER.cause}; {NO_WORKER.remedy}"]),
+        ((Gate(name="encode", command=("true",)), Gate(name="services")), []),
+    ],
+)
+def test_a_stack_without_a_worker_is_told_before_its_update_that_it_cannot_encode(
+    tmp_path: Path, gates: tuple[Gate, ...], faults: list[str]
+) -> None:
+    (tmp_path / "pulumi").write_text("#!/bin/sh\necho {}\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    stack_file(tmp_path, settings_of("a/b:1", "kubeconfig"))
+    pulumi = Pulumi(tmp_path, tmp_path, str(tmp_path / "pulumi"), {})
+    found = InspectStack(pulumi, tmp_path, ["settings"], refresh=False, gates=gates)("a", "default")
+    assert list(found.faults) == faults
