@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import posixpath
 import re
 import time
 from collections.abc import Awaitable, Iterable, Mapping, Set
 from dataclasses import replace
-from datetime import UTC
 from pathlib import Path
 from typing import Any
-
-import yaml
-from cryptography import x509
 
 from talos_gpu.cdi import facts_of
 from talos_gpu.doctor.bundle import META, Bundle, host, listing
@@ -25,6 +20,7 @@ from talos_gpu.doctor.spec_file import loaded
 from talos_gpu.doctor.view import BINARIES, MERGED, PART, PARTS, SPEC_FOLDERS, TOOLKIT_CONFIG, View
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.cluster import Cluster
+from talos_gpu.kube.kubeconfig import client_certificate_end
 from talos_gpu.settings import Settings
 from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.credentials import Credentials, TalosConfig
@@ -258,14 +254,8 @@ def _ours(pod: Mapping[str, Any]) -> bool:
 
 
 def _kubeconfig_certificate(gathering: Gathering, settings: Settings) -> None:
-    path = Path(settings.kubeconfig or "~/.kube/config").expanduser()
-    try:
-        users = yaml.safe_load(path.read_text(encoding="utf-8"))["users"]
-        data = next(
-            user["user"]["client-certificate-data"] for user in users if "client-certificate-data" in user["user"]
-        )
-        certificate = x509.load_pem_x509_certificate(base64.b64decode(data))
-    except (OSError, KeyError, TypeError, ValueError, StopIteration, yaml.YAMLError):
+    found = client_certificate_end(Path(settings.kubeconfig) if settings.kubeconfig else None)
+    if found is None:
         return  # a kubeconfig without a certificate of its own, or none: the cluster's calls say what is wrong with it
-    end = certificate.not_valid_after_utc.astimezone(UTC).isoformat()
-    gathering.meta = replace(gathering.meta, certificates={**(gathering.meta.certificates or {}), "kubeconfig": end})
+    ends = {**(gathering.meta.certificates or {}), "kubeconfig": found.isoformat()}
+    gathering.meta = replace(gathering.meta, certificates=ends)

@@ -27,6 +27,7 @@ from talos_gpu.kube.errors import (
     NodeNotReady,
     PodNotFound,
 )
+from talos_gpu.kube.kubeconfig import current_context, kubeconfig_files
 from talos_gpu.kube.states import Event, ExecResult, NodeState, PodState, event, lacking, node_state, pod_state
 
 _POLL = 0.5
@@ -40,7 +41,7 @@ _EXIT_CODE = "exit code"
 class Cluster:
     """`async with Cluster(kubeconfig) as cluster: ...`.
 
-    `kubeconfig` is a path (default: $KUBECONFIG, then ~/.kube/config); `timeout`, in seconds, holds for each request.
+    `kubeconfig` is as in `kubeconfig_files`; `timeout`, in seconds, holds for each request.
     Entering raises KubeconfigInvalid, ClusterUnreachable or ClusterRefused, and so do the calls. With `connect` False
     entering only reads the kubeconfig: that saves a round trip where the first call tells soon enough.
     """
@@ -53,23 +54,27 @@ class Cluster:
         timeout: float = 10.0,
         connect: bool = True,
     ) -> None:
-        chosen = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
-        self._path = Path(chosen).expanduser()
+        self._files = kubeconfig_files(kubeconfig)
+        self._origin = os.pathsep.join(map(str, self._files))
         self._context = context
         self._timeout = timeout
         self._connect = connect
         self._api: kr8s.asyncio.Api | None = None
 
     async def __aenter__(self) -> Self:
-        if not self._path.is_file():
-            raise KubeconfigInvalid(str(self._path), "no such file")
+        if not any(file.is_file() for file in self._files):
+            raise KubeconfigInvalid(self._origin, "no such file")
+        # kr8s looks for the current context and its namespace in the first file only, kubectl in all of them
+        context = self._context or current_context(self._files)
         try:
             async with asyncio.timeout(self._timeout):
                 with warnings.catch_warnings():
                     # kr8s warns of Kubernetes newer than it was tested with; core/v1, all we use, does not change.
                     warnings.filterwarnings("ignore", "Kubernetes version .* is not supported", UserWarning)
                     # An instance of our own, not kr8s's shared one: we close it, also when this fails half-way.
-                    self._api = kr8s.asyncio.Api(kubeconfig=str(self._path), context=self._context, bypass_factory=True)
+                    self._api = kr8s.asyncio.Api(
+                        kubeconfig=self._origin, context=context, namespace="default", bypass_factory=True
+                    )
                     if self._connect:
                         await self._api
                     else:
@@ -79,7 +84,7 @@ class Cluster:
         except Exception as error:
             await self._close()
             if isinstance(error, ValueError | KeyError | TypeError):
-                raise KubeconfigInvalid(str(self._path), str(error)) from None
+                raise KubeconfigInvalid(self._origin, str(error)) from None
             raise self._failure("connecting", error) from None
         self._api.timeout = self._timeout
         return self
@@ -267,9 +272,9 @@ class Cluster:
             case kr8s.ServerError(response=httpx.Response(status_code=status)):
                 return ClusterRefused(what, status, str(error))
             case TimeoutError() | kr8s.APITimeoutError() | httpx.TimeoutException():
-                return ClusterUnreachable(str(self._path), f"no answer within {self._timeout:g} s")
+                return ClusterUnreachable(self._origin, f"no answer within {self._timeout:g} s")
             case httpx.TransportError() | ssl.SSLError() | OSError() | json.JSONDecodeError():
-                return ClusterUnreachable(str(self._path), str(error) or type(error).__name__)
+                return ClusterUnreachable(self._origin, str(error) or type(error).__name__)
             case _:
                 return error
 

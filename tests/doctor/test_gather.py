@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +168,19 @@ def test_the_command_looks_at_a_stack_and_saves_what_it_saw(surroundings: Surrou
     assert (code, err) == (1, "")
     assert {one["check"] for one in json.loads(out)["findings"]} == EXPECTED
     assert (surroundings.folder / "saved" / "host" / "var/run/cdi/nvidia.yaml").is_file()
+
+
+def test_the_kubeconfig_s_certificate_is_that_of_the_user_who_asks(surroundings: Surroundings) -> None:
+    """Not the first user's in the file, who may be of another cluster."""
+
+    async def conversation() -> Bundle:
+        async with surroundings.served() as path:
+            config = Path(yaml.safe_load(path.read_text())["config"]["talos-nvidia-cdi:kubeconfig"])
+            document = yaml.safe_load(config.read_text())
+            expired = AUTHORITY.client("x", start=timedelta(days=-2), end=timedelta(days=-1)).crt
+            user = {"client-certificate-data": base64.b64encode(expired).decode()}
+            document["users"].insert(0, {"name": "of-another-cluster", "user": user})
+            config.write_text(yaml.safe_dump(document))
+            return await gather("talos05", stack_settings(path))
+
+    assert list(asyncio.run(conversation()).json("meta.json")["certificates"]) == ["talosconfig"]
