@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +28,8 @@ from talos_gpu.rollout.pulumi_cli import Pulumi
 from talos_gpu.settings import parse
 from tests.kube.fake_api import NODE, Api
 from tests.kube.fake_api import serving as kube_serving
+from tests.kube.test_kubeconfig import data as kubeconfig_data
+from tests.kube.test_kubeconfig import written as kubeconfig_written
 from tests.talos.fake_talos import Node
 from tests.talos.fake_talos import serving as talos_serving
 from tests.talos.pki import Authority, talosconfig
@@ -191,6 +195,19 @@ def test_the_node_is_asked_for_its_release(tmp_path: Path, told: str, fits: bool
         _, faults = preflight(stack_file(tmp_path, document), ["release"])
     fault = f"release: the node runs v1.11.1, node.talos says {told}; upgrade the node first, or set node.talos"
     assert faults == ([] if fits else [fault])
+
+
+@pytest.mark.parametrize(("end", "expired"), [(timedelta(days=1), False), (timedelta(minutes=-1), True)])
+def test_a_kubeconfig_whose_certificate_has_expired_is_a_fault(tmp_path: Path, end: timedelta, expired: bool) -> None:
+    authority = Authority()
+    (tmp_path / "talosconfig").write_text(talosconfig(authority, authority.client("os:reader")))
+    pair = authority.client("admin", end=end)
+    user = {**kubeconfig_data(pair.crt), "client-key-data": base64.b64encode(pair.key).decode()}
+    kubeconfig = kubeconfig_written(tmp_path / "kubeconfig", current="a", users={"a": user})
+    document = settings_of("a/b:1", kubeconfig) | {"talosconfig": str(tmp_path / "talosconfig")}
+    _, faults = preflight(stack_file(tmp_path, document), ["credentials"])
+    said = f"credentials: kubeconfig {kubeconfig}: the client certificate expired on "
+    assert [fault.startswith(said) for fault in faults] == [True] * expired, faults
 
 
 def test_without_checks_a_stack_of_another_program_has_no_fault(tmp_path: Path) -> None:
