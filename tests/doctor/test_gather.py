@@ -170,17 +170,20 @@ def test_the_command_looks_at_a_stack_and_saves_what_it_saw(surroundings: Surrou
     assert (surroundings.folder / "saved" / "host" / "var/run/cdi/nvidia.yaml").is_file()
 
 
-def test_the_kubeconfig_s_certificate_is_that_of_the_user_who_asks(surroundings: Surroundings) -> None:
-    """Not the first user's in the file, who may be of another cluster."""
+def _with_another_user_first(path: Path) -> None:
+    """In the stack's kubeconfig a user of another cluster, whose certificate has expired."""
+    config = Path(yaml.safe_load(path.read_text())["config"]["talos-nvidia-cdi:kubeconfig"])
+    document = yaml.safe_load(config.read_text())
+    expired = AUTHORITY.client("x", start=timedelta(days=-2), end=timedelta(days=-1)).crt
+    user = {"client-certificate-data": base64.b64encode(expired).decode()}
+    document["users"].insert(0, {"name": "of-another-cluster", "user": user})
+    config.write_text(yaml.safe_dump(document))
 
+
+def test_the_kubeconfig_s_certificate_is_that_of_the_user_who_asks(surroundings: Surroundings) -> None:
     async def conversation() -> Bundle:
         async with surroundings.served() as path:
-            config = Path(yaml.safe_load(path.read_text())["config"]["talos-nvidia-cdi:kubeconfig"])
-            document = yaml.safe_load(config.read_text())
-            expired = AUTHORITY.client("x", start=timedelta(days=-2), end=timedelta(days=-1)).crt
-            user = {"client-certificate-data": base64.b64encode(expired).decode()}
-            document["users"].insert(0, {"name": "of-another-cluster", "user": user})
-            config.write_text(yaml.safe_dump(document))
+            _with_another_user_first(path)
             return await gather("talos05", stack_settings(path))
 
     assert list(asyncio.run(conversation()).json("meta.json")["certificates"]) == ["talosconfig"]
