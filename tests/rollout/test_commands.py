@@ -20,6 +20,7 @@ from talos_gpu.rollout.store import Store
 from tests.rollout.browser import look
 from tests.rollout.sample import FILE, NAMES, journalled, sample_plan
 
+ROOT = Path(__file__).parents[2]
 Command = Callable[..., str]
 
 
@@ -30,7 +31,7 @@ def store(tmp_path: Path) -> Store:
     (tmp_path / "rollout.yaml").write_text(FILE)
     for name in NAMES:
         (tmp_path / f"Pulumi.{name}.yaml").write_text("config: {}\n")
-    (tmp_path / ".gitignore").write_text("state/\n")
+    (tmp_path / ".gitignore").write_text((ROOT / ".gitignore").read_text() + "state/\n")
     store = Store.of(tmp_path / "state", "gpus", "home")
     plan = sample_plan()
     store.save_plan(plan)
@@ -157,6 +158,7 @@ def test_a_process_of_another_machine_is_not_signalled(command: Command, store: 
 
 def test_export_writes_the_waves_and_what_they_do_not_carry(command: Command, tmp_path: Path) -> None:
     commit(tmp_path)
+    (tmp_path / "stacks.yaml").touch()  # as the shell does for `> stacks.yaml`
     said = command("export", "--repository", "https://git.example/gpus.git", "--env", "A=secret/key")
     assert said.startswith("# not carried: no preview of the whole fleet")
     objects = list(yaml.safe_load_all(said))

@@ -13,11 +13,13 @@ import pytest
 
 from talos_gpu.rollout import gates, past
 from talos_gpu.rollout.gates import Asked, Measured
+from talos_gpu.rollout.load import parse
 from talos_gpu.rollout.model import Gate
 from talos_gpu.rollout.processes import Processes
 from talos_gpu.rollout.pulumi_cli import Pulumi
 from talos_gpu.rollout.records import Final, Kind, Record, Step, final
 from talos_gpu.rollout.runner import Ended, Said
+from tests.rollout.simulation import plan_of
 
 TOUCHED = {"changes": [{"op": "update", "type": "t", "name": "n"}]}
 UNTOUCHED: dict[str, Any] = {"changes": []}
@@ -110,3 +112,14 @@ def test_an_update_after_one_that_nobody_saw_the_end_of_may_have_had_nothing_lef
     until(runner, Ended)
     assert runner.updates["a"][past.UNENDED] is True
     assert runner.updates["a"]["changes"] == []
+
+
+def test_what_was_done_is_the_last_good_commit_whatever_became_of_the_rollout() -> None:
+    plan = plan_of(parse("fleet: home\nstacks: [{glob: '*'}]\ngates: []"), ["a", "b"])
+    gate = {"gate": "encode", "measured": {"hevc": {"value": 5.0, "unit": "x"}}}
+    gates_passed = Record(Kind.ENDED, 0.0, stack="a", step=Step.GATES, ok=True, details={"gates": [gate]})
+    broken = final(0.0, "b", Final.FAILED)
+    journal = [gates_passed, final(0.0, "a", Final.DONE), RESUMED, final(0.0, "a", Final.INTERRUPTED), broken]
+    good = {"commit": plan.commit, "release": "", "measured": {"encode": gate["measured"]}}
+    assert dict(past.good(plan, journal)) == {"a": good}
+    assert dict(past.good(plan.model_copy(update={"clean": False}), journal)) == {}
