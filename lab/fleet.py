@@ -105,7 +105,8 @@ def write_rollout(lab: Lab, settings: Mapping[str, Any] | None = None) -> Path:
     }
     path = rollout_file(lab)
     fresh = path.with_suffix(".new")
-    fresh.write_text(yaml.safe_dump(document, sort_keys=False))
+    head = f"# yaml-language-server: $schema={PROJECT / 'schemas/rollout.json'}\n"
+    fresh.write_text(head + yaml.safe_dump(document, sort_keys=False))
     fresh.rename(path)
     return path
 

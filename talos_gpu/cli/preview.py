@@ -47,9 +47,11 @@ def _show(engine: Engine, options: Namespace) -> int:
     made = make(engine, rollout=rollout, stacks=options.stacks, parallel=options.parallel)
     text = made.model_dump_json(indent=1) + "\n" if options.as_json else markdown(made, options.limit)
     if options.output is not None:
-        from talos_gpu.rollout.store import replace  # noqa: PLC0415 - only here
+        from talos_gpu.cli.own_output import warn_if_it_counts  # noqa: PLC0415 - only here
+        from talos_gpu.rollout.store import replace  # noqa: PLC0415
 
         replace(options.output.resolve(), text)
+        warn_if_it_counts(engine.pulumi.project, options.output)
     elif sys.stdout.isatty() and not options.as_json:
         from talos_gpu.preview.terminal import show  # noqa: PLC0415 - rich is for terminals alone
 

@@ -13,6 +13,7 @@ import typer
 from pydantic import BaseModel
 from rich.console import Console
 
+from talos_gpu.cli.own_output import warn_if_it_counts
 from talos_gpu.cli.rollout_export import export
 from talos_gpu.cli.rollout_where import Where, called
 from talos_gpu.errors import UsageError
@@ -27,6 +28,7 @@ from talos_gpu.rollout.records import Outcome
 from talos_gpu.rollout.show import Events, Lines, LiveTable
 from talos_gpu.rollout.store import Store, replace
 from talos_gpu.rollout.versions import file_digest, source_of
+from talos_gpu.rollout.waves import no_stack, select
 from talos_gpu.settings.stack_file import stack_files
 
 app = typer.Typer(
@@ -82,13 +84,15 @@ def _planned(where: Where) -> Plan:
     model = where.model()
     session = where.session([])
     store, pulumi = session.store, session.pulumi
+    warn_if_it_counts(where.project, store.folder)
     made = planner.make(
         model,
         where.file,
         list(stack_files(pulumi.stack_files)),
         source_of(where.project, where.file),
         rollout=file_digest(where.file),
-        inspect=InspectStack(pulumi, store.logs, model.preflight, model.refresh),
+        inspect=InspectStack(pulumi, store.logs, model.preflight, model.refresh, planner.gates_of(model)),
+        held=store.holds(),
         said=lambda stack: typer.echo(f"planned {stack.name}", err=True),
     )
     store.save_plan(made)
@@ -105,7 +109,8 @@ def approve(
     found = store.plan()
     if len(plan_hash) < _HASH or not found.hash.startswith(plan_hash):
         raise UsageError(
-            f"the plan's hash is {found.hash[:12]}, not {plan_hash}", remedy="read the plan, then name its hash"
+            f"the plan's hash is {found.hash[:12]}, not {plan_hash}",
+            remedy=f"read the plan (`{where.command} plan --show`), then name its hash",
         )
     store.approve(found, getpass.getuser())
     typer.echo(f"approved {found.hash[:12]}; next: {where.command} run")
@@ -164,6 +169,7 @@ def report(
     made = where.report(store)
     if html is not None:
         html.write_text(page(made), encoding="utf-8")
+        warn_if_it_counts(where.project, html)
     typer.echo(made.model_dump_json(indent=1) if as_json else reports.markdown(made))
 
 
@@ -171,7 +177,13 @@ def report(
 def hold(context: typer.Context, stacks: Annotated[list[str], typer.Argument(help="Names or globs.")]) -> None:
     """Do not start these stacks, also while a rollout runs."""
     where: Where = context.obj
-    store = where.store(where.model().fleet)
+    model = where.model()
+    known = select(model, list(stack_files(where.stack_folder(model))))[0]
+    faults = no_stack(((word, word) for word in stacks), known)
+    if faults:
+        words = "; ".join(f"{fault.value} {fault.rule} of this fleet" for fault in faults)
+        raise UsageError(f"nothing was put on hold: {words}", remedy=faults[0].remedy or "name stacks that are there")
+    store = where.store(model.fleet)
     store.save_holds(list(dict.fromkeys([*store.holds(), *stacks])))
     typer.echo(f"on hold: {' '.join(store.holds())}")
 

@@ -13,6 +13,7 @@ import yaml
 from talos_gpu.errors import UsageError
 from talos_gpu.rollout import report as reports
 from talos_gpu.rollout.drive import View
+from talos_gpu.rollout.errors import COMMAND
 from talos_gpu.rollout.load import load
 from talos_gpu.rollout.model import RolloutFile
 from talos_gpu.rollout.plan import Plan
@@ -37,13 +38,17 @@ class Where:
 
     def store(self, fleet: str) -> Store:
         """The fleet's folder."""
-        return Store.of(self.state or default_root(), self.name(), fleet)
+        return Store.of(self.state or default_root(), self.name(), fleet, self.command)
+
+    def stack_folder(self, model: RolloutFile) -> Path:
+        """Where the stack files lie; the very `project` if it is there."""
+        folder = (self.project / model.stack_files).resolve()
+        return self.project if folder == self.project else folder
 
     def session(self, views: Sequence[View]) -> Session:
         """A session on the project. Raises UsageError if there is no pulumi."""
         model = self.model()
-        folder = self.project / model.stack_files
-        pulumi = Pulumi.find(self.project, self.project if folder.resolve() == self.project else folder.resolve())
+        pulumi = Pulumi.find(self.project, self.stack_folder(model))
         return Session(self.store(model.fleet), pulumi, self.file, views)
 
     def report(self, store: Store, plan: Plan | None = None) -> reports.Report:
@@ -68,4 +73,4 @@ def called(context: typer.Context) -> str:
         for name, source in sources.items()
         if source is not None and source.name == "COMMANDLINE"
     ]
-    return " ".join([reports.COMMAND, *given])
+    return " ".join([COMMAND, *given])

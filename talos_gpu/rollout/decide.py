@@ -78,7 +78,8 @@ def _after(fleet: Fleet, ended: Record, given: Conditions) -> Iterator[Decision]
         yield final(given.now, entry.name, Final.DONE)
     elif ended.reason == "interrupted":
         yield final(given.now, entry.name, Final.INTERRUPTED, ended.reason, ended.cause)
-    elif step in (Step.GATES, Step.REGATE) and not fleet.interrupting and given.may_roll_back(entry.name):
+    elif ended.reason == "gate-failed" and not fleet.interrupting and given.may_roll_back(entry.name):
+        # a gate that could not tell has shown nothing that going back would mend
         yield Begin(entry.name, Step.ROLLBACK, ended.cause)
     else:
         yield final(given.now, entry.name, Final.FAILED, ended.reason, ended.cause)

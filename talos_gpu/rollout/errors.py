@@ -24,16 +24,18 @@ from talos_gpu.errors import TalosGpuError, UsageError
 if TYPE_CHECKING:  # the settings are heavy, and `talos-gpu preview` starts the engine before it imports them
     from talos_gpu.settings.faults import Fault
 
+COMMAND = "talos-gpu rollout"
+"""How a rollout is called, where nobody says with which options."""
 _SHOWN = 20
 
 
 class FleetLocked(TalosGpuError):
-    """One rollout per fleet; `holder` is who has the lock, as far as it is known."""
+    """One rollout per fleet; `holder` is who has the lock, as far as it is known, `command` how a rollout is called."""
 
-    def __init__(self, path: Path, holder: str) -> None:
+    def __init__(self, path: Path, holder: str, command: str = COMMAND) -> None:
         super().__init__(
             f"another rollout of this fleet holds the lock {path}: {holder}",
-            remedy="wait for it, look at `talos-gpu rollout status`, or end it with `talos-gpu rollout abort`",
+            remedy=f"wait for it, look at `{command} status`, or end it with `{command} abort`",
         )
         self.holder = holder
 
@@ -65,31 +67,35 @@ class RolloutInvalid(UsageError):
 
 
 class NotPlanned(UsageError):
-    """There is no plan that could be approved or run."""
+    """There is no plan that could be approved or run; `remedy` is said of `command`, how a rollout is called."""
 
-    def __init__(self, reason: str, remedy: str = "run `talos-gpu rollout plan`") -> None:
-        super().__init__(reason, remedy=remedy)
+    def __init__(self, reason: str, remedy: str = "run `{command} plan`", command: str = COMMAND) -> None:
+        super().__init__(reason, remedy=remedy.format(command=command))
 
 
 class NotApproved(UsageError):
     """The plan has no approval."""
 
-    def __init__(self, plan_hash: str) -> None:
+    def __init__(self, plan_hash: str, command: str = COMMAND) -> None:
         super().__init__(
             f"the plan {plan_hash[:12]} is not approved",
-            remedy=f"read it (`talos-gpu rollout plan --show`), then run `talos-gpu rollout approve {plan_hash[:12]}`",
+            remedy=f"read it (`{command} plan --show`), then run `{command} approve {plan_hash[:12]}`",
         )
 
 
 class ApprovalVoid(UsageError):
-    """What the approval was given for is not what is there now; `differences` has every one of them."""
+    """What the approval was given for is not what is there now; `differences` has every one of them.
 
-    def __init__(self, differences: Sequence[str]) -> None:
+    `unfinished`: a rollout of it was begun and has not ended; before another one it must be given up.
+    """
+
+    def __init__(self, differences: Sequence[str], command: str = COMMAND, *, unfinished: bool = False) -> None:
         shown = "".join(f"\n  {line}" for line in differences[:_SHOWN])
         more = f"\n  and {len(differences) - _SHOWN} more" if len(differences) > _SHOWN else ""
         super().__init__(
             f"the approval is void, nothing was started:{shown}{more}",
-            remedy="run `talos-gpu rollout plan` again and approve the new plan",
+            remedy=(f"give it up with `{command} abort`, then " if unfinished else "")
+            + f"run `{command} plan` again and approve the new plan",
         )
         self.differences = tuple(differences)
 
@@ -97,15 +103,15 @@ class ApprovalVoid(UsageError):
 class Unfinished(UsageError):
     """An earlier rollout of this fleet was begun and has not ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: str = COMMAND) -> None:
         super().__init__(
             "an earlier rollout of this fleet has not ended",
-            remedy="run `talos-gpu rollout resume`, or give it up with `talos-gpu rollout abort`",
+            remedy=f"run `{command} resume`, or give it up with `{command} abort`",
         )
 
 
 class NothingToResume(UsageError):
     """No rollout was begun, or the last one is complete."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"there is nothing to resume: {reason}", remedy="run `talos-gpu rollout plan`")
+    def __init__(self, reason: str, command: str = COMMAND) -> None:
+        super().__init__(f"there is nothing to resume: {reason}", remedy=f"run `{command} plan`")

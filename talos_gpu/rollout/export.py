@@ -19,7 +19,7 @@ from talos_gpu.rollout.gates import built_in
 from talos_gpu.rollout.globs import Globs
 from talos_gpu.rollout.model import RolloutFile
 from talos_gpu.rollout.plan import Wave
-from talos_gpu.rollout.waves import clusters_of, divide, select
+from talos_gpu.rollout.waves import clusters_of, divide, select, unmatched
 from talos_gpu.settings.faults import Fault
 
 _LONGEST = 42
@@ -62,7 +62,7 @@ def stack_objects(file: RolloutFile, origin: str, known: Sequence[str], target: 
     chosen, faults = select(file, known)
     clusters, more = clusters_of(file, chosen)
     waves, others = divide(file, chosen)
-    faults += more + others + list(_name_faults(file, chosen))
+    faults += more + others + unmatched(file, known) + list(_name_faults(file, chosen))
     if file.stack_files != ".":
         rule = "is not where the operator looks for stack files: beside Pulumi.yaml"
         faults.append(Fault("stack_files", repr(file.stack_files), rule, "keep them there"))
@@ -107,13 +107,23 @@ def _lost_gates(file: RolloutFile, stacks: Sequence[str], verifying: Collection[
     rules = built_in() if file.gates is None else file.gates
     asked = [rule.name for rule in rules if rule.command is None]
     if awaited := [name for name in asked if name not in PROVEN_BY_VERIFY]:
-        yield f"{', '.join(awaited)}: an update waits for what they ask, and fails without; nobody looks afterwards"
+        yield (
+            f"{', '.join(awaited)}: an update that touches it waits for what they ask, and fails without; "
+            "nobody looks at what it leaves alone, or afterwards"
+        )
     proven = ", ".join(name for name in asked if name in PROVEN_BY_VERIFY)
     with_proof = [name for name in stacks if name in verifying]
     without = [name for name in stacks if name not in verifying]
     if proven and with_proof:
-        when = "at every update" if file.refresh else "by an update that changes what brings the GPU; else not"
-        yield f"{proven}: the update of {_names(with_proof)} proves it itself (`verify: true`), {when}"
+        often, rarely = (
+            "at every update that pod and node answer",
+            "by an update that changes what brings the GPU; else not",
+        )
+        when = often if file.refresh else rarely
+        yield (
+            f"{proven}: the update of {_names(with_proof)} proves it itself (`verify: true`), {when}; "
+            "one that meets a transcode succeeds unproven"
+        )
     if proven and without:
         yield f"{proven}: not asked of {_names(without)}, whose settings do not say `verify: true`"
     if commands := [rule.name for rule in rules if rule.command is not None]:

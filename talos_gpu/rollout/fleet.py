@@ -14,8 +14,11 @@ from talos_gpu.rollout.plan import Plan
 from talos_gpu.rollout.queue import WaveQueue
 from talos_gpu.rollout.records import Final, Kind, Outcome, Record, Step
 
-_UP_AGAIN = frozenset({Final.DONE, Final.ROLLED_BACK})
-"""Ends after which a stack no longer counts as unavailable; of any other nobody has shown that it works."""
+_UP_AGAIN = frozenset({Final.DONE})
+"""Ends after which a stack no longer counts as unavailable; of any other nobody has shown that it works.
+
+Nor of one that was rolled back: its gates are not asked again.
+"""
 _FAILURES = frozenset({Final.FAILED, Final.ROLLED_BACK})
 
 

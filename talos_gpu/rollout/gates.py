@@ -64,6 +64,16 @@ class Said:
     """By name, for the report; the figure of the last rollout in which the stack was done is put beside it."""
 
 
+NEEDS_WORKER = "encode"
+"""Name of the gate that a stack without a worker cannot pass."""
+NO_WORKER = Said(
+    Verdict.UNKNOWN,
+    cause="the stack has no worker to encode in",
+    remedy="leave `encode` out of rollout.yaml's gates, or make it a command",
+)
+"""What it says of one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a gate is asked about."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from talos_gpu.errors import TalosGpuError
-from talos_gpu.rollout.model import CheckName
+from talos_gpu.rollout.gates import NEEDS_WORKER, NO_WORKER
+from talos_gpu.rollout.model import CheckName, Gate
 from talos_gpu.rollout.plan import Change, StackPlan
 from talos_gpu.rollout.preflight import preflight
 from talos_gpu.rollout.pulumi_cli import Pulumi
@@ -25,6 +26,8 @@ class InspectStack:
     """For the previews' logs."""
     checks: Sequence[CheckName]
     refresh: bool
+    gates: Sequence[Gate] = ()
+    """What the stack will have to pass."""
 
     def __call__(self, stack: str, cluster: str) -> StackPlan:
         """As `talos_gpu.rollout.planner.Inspector`."""
@@ -38,6 +41,9 @@ class InspectStack:
                 changes = tuple(previewed(self.pulumi, stack, self.folder, refresh=self.refresh).changes)
         except TalosGpuError as error:
             faults.append(error.message)
+        encodes = any(gate.name == NEEDS_WORKER and gate.command is None for gate in self.gates)
+        if encodes and settings is not None and settings.tdarr is None:
+            faults.append(f"gate {NEEDS_WORKER}: {NO_WORKER.cause}; {NO_WORKER.remedy}")
         return StackPlan(
             name=stack,
             cluster=cluster,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,20 @@ def parse(text: str, origin: str = "rollout.yaml") -> RolloutFile:
     try:
         document: Any = yaml.safe_load(text)
         root = yaml.compose(text, yaml.SafeLoader)
+    except yaml.reader.ReaderError as error:
+        where = f"line {text.count(chr(10), 0, error.position) + 1}"
+        rule = f"is not YAML: the character #x{error.character:02x} may not be in it"
+        raise RolloutInvalid(origin, [Fault(where, "", rule)]) from None
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}" if error.problem_mark else "the file"
         raise RolloutInvalid(origin, [Fault(where, "", f"is not YAML: {error.problem}")]) from None
+    except (ValueError, TypeError) as error:  # 2025-13-40 is no date, and a sequence no key
+        raise RolloutInvalid(origin, [Fault("the file", "", f"is not YAML: {error}")]) from None
     if not isinstance(document, dict):
         raise RolloutInvalid(origin, [Fault("the file", "", "is not a mapping")])
+    keys = list(_no_text(document, ""))
+    if keys:
+        raise RolloutInvalid(origin, keys)
     twice = duplicates(root) if root is not None else ()
     faults = [Fault(f"line {line}", repr(key), "is there twice in one mapping") for line, key in twice]
     try:
@@ -49,6 +59,18 @@ def parse(text: str, origin: str = "rollout.yaml") -> RolloutFile:
     if faults:
         raise RolloutInvalid(origin, faults)
     return model
+
+
+def _no_text(value: object, path: str) -> Iterator[Fault]:
+    """Keys that YAML reads as what JSON has no key for: dates."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str | int | float | None):
+                yield Fault(f"{path}{key}", "", "is a key and not text", "quote it")
+            yield from _no_text(item, f"{path}{key}.")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _no_text(item, f"{path.removesuffix('.')}[{index}].")
 
 
 def _echo(error: ErrorDetails) -> bool:

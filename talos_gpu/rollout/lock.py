@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from talos_gpu.rollout.errors import FleetLocked
+from talos_gpu.rollout.errors import COMMAND, FleetLocked
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Holder:
 
 
 @contextmanager
-def held(path: Path, command: str) -> Iterator[None]:
-    """Hold the lock while the block runs; `command` is for whoever finds it taken.
+def held(path: Path, command: str, called: str = COMMAND) -> Iterator[None]:
+    """Hold the lock while the block runs; `command` is for whoever finds it taken, `called` how a rollout is called.
 
     Raises FleetLocked if another has it, and also if the lock cannot be had at all: no lock, no rollout.
     """
@@ -33,14 +33,14 @@ def held(path: Path, command: str) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise FleetLocked(path, f"it cannot be opened: {error.strerror}") from None
+        raise FleetLocked(path, f"it cannot be opened: {error.strerror}", called) from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise FleetLocked(path, describe(holder(path))) from None
+            raise FleetLocked(path, describe(holder(path)), called) from None
         except OSError as error:
-            raise FleetLocked(path, f"the file system refuses locks: {error.strerror}") from None
+            raise FleetLocked(path, f"the file system refuses locks: {error.strerror}", called) from None
         words = {"pid": os.getpid(), "host": socket.gethostname(), "command": command}
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(words).encode(), 0)

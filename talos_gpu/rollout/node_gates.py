@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from talos_gpu.rollout.gates import Asked, Said, Verdict
+from talos_gpu.rollout.past import UNENDED
 from talos_gpu.rollout.pulumi_cli import Pulumi
 from talos_gpu.rollout.reach import machine
 from talos_gpu.rollout.waiting import NotYet, wait
@@ -92,8 +93,8 @@ def _judged(asked: Asked, settings: Settings, ready: Mapping[str, Any], facts: N
 
 
 def _touched(asked: Asked) -> bool:
-    """Whether the update that went before made, or looked anew at, the machine."""
-    return any(change["type"] == READY for change in asked.update.get("changes", ()))
+    """Whether the update that went before made, or looked anew at, the machine, as far as anybody knows."""
+    return bool(asked.update.get(UNENDED)) or any(change["type"] == READY for change in asked.update.get("changes", ()))
 
 
 def _compared(asked: Asked, same: bool, ready: Mapping[str, Any]) -> str:

@@ -12,7 +12,8 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from talos_gpu.rollout.errors import NotPlanned
+from talos_gpu.rollout.errors import COMMAND, NotPlanned
+from talos_gpu.rollout.globs import Globs
 from talos_gpu.rollout.model import Gate, Window
 from talos_gpu.settings.base import Strict
 
@@ -79,7 +80,7 @@ class Plan(Strict):
     made_at: float
     """Seconds since the epoch; not part of the hash."""
     commit: str
-    """The project's commit, hex."""
+    """The project's commit, hex; not part of the hash: `source` tells what is in it, whichever commit that is."""
     source: str
     """SHA-256 of the project's files as they are, hex: uncommitted changes move it."""
     clean: bool
@@ -102,8 +103,8 @@ class Plan(Strict):
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 over everything but the moment it was made, hex. An approval binds to it."""
-        head = self.model_dump(mode="json", exclude={"made_at", "stacks"})
+        """SHA-256 over everything but the moment and the commit it was made at, hex. An approval binds to it."""
+        head = self.model_dump(mode="json", exclude={"made_at", "commit", "stacks"})
         stacks = {name: digest(stack.model_dump(mode="json")) for name, stack in self.stacks.items()}
         return digest([head, stacks])
 
@@ -116,8 +117,10 @@ class Plan(Strict):
 
     @property
     def faults(self) -> list[str]:
-        """Every reason why this plan cannot be run, a line each."""
-        return [f"{stack.name}: {fault}" for stack in self.stacks.values() for fault in stack.faults]
+        """Every reason why this plan cannot be run, a line each; of what is on hold nothing is run."""
+        held = Globs(self.holds)
+        run = (stack for stack in self.stacks.values() if stack.faults and stack.name not in held)
+        return [f"{stack.name}: {fault}" for stack in run for fault in stack.faults]
 
     def differences(self, now: Versions) -> list[str]:
         """What has moved between the plan and `now`, a line each; states that `now` leaves out are not compared."""
@@ -127,12 +130,11 @@ class Plan(Strict):
         return found
 
     def moved_source(self, commit: str, source: str, rollout: str) -> list[str]:
-        """What has moved of the project, a line each."""
+        """What has moved of the project, a line each; a commit that changed no file of it has moved nothing."""
         found = []
-        if commit != self.commit:
-            found.append(f"commit: {self.commit[:12]} was planned, {commit[:12]} is there")
-        elif source != self.source:
-            found.append("files of the project changed without a commit")
+        if source != self.source:
+            commits = f"commit: {self.commit[:12]} was planned, {commit[:12]} is there"
+            found.append(commits if commit != self.commit else "files of the project changed without a commit")
         if rollout != self.rollout:
             found.append("rollout.yaml changed")
         return found
@@ -172,15 +174,18 @@ def digest(document: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def load_plan(path: Path) -> Plan:
-    """The plan in a file. Raises NotPlanned if there is none or it cannot be read by this version."""
+def load_plan(path: Path, command: str = COMMAND) -> Plan:
+    """The plan in a file; `command` is how a rollout is called.
+
+    Raises NotPlanned if there is none or it cannot be read by this version.
+    """
     try:
         return Plan.model_validate_json(path.read_bytes(), strict=True)
     except FileNotFoundError:
-        raise NotPlanned("there is no plan") from None
+        raise NotPlanned("there is no plan", command=command) from None
     except (OSError, ValidationError) as error:
         first = str(error).splitlines()[0]
-        raise NotPlanned(f"the plan {path} cannot be read: {first}") from None
+        raise NotPlanned(f"the plan {path} cannot be read: {first}", command=command) from None
 
 
 def waves_of(plan: Plan) -> Mapping[str, int]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.cluster import Cluster
+from talos_gpu.kube.kubeconfig import client_certificate_end, kubeconfig_files
 from talos_gpu.rollout.images import require_images
 from talos_gpu.rollout.model import CheckName
 from talos_gpu.rollout.reach import machine
@@ -60,6 +62,13 @@ def _minor(version: str) -> str:
 def _credentials(settings: Settings) -> None:
     TalosConfig.load(settings.talosconfig or None).require_valid()
     asyncio.run(_enter(Cluster(settings.kubeconfig or None, connect=False)))
+    end = client_certificate_end(Path(settings.kubeconfig) if settings.kubeconfig else None)
+    if end is not None and end <= datetime.now(UTC):
+        files = ", ".join(map(str, kubeconfig_files(settings.kubeconfig)))
+        raise TalosGpuError(
+            f"kubeconfig {files}: the client certificate expired on {end:%Y-%m-%d}",
+            remedy="talosctl kubeconfig writes a new one",
+        )
 
 
 def _reachable(settings: Settings) -> None:

@@ -14,12 +14,12 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from talos_gpu.errors import TalosGpuError
-from talos_gpu.rollout import diagnosis, gates
+from talos_gpu.rollout import diagnosis, gates, past
 from talos_gpu.rollout.gates import Asked as GateAsked
 from talos_gpu.rollout.gates import Figures
 from talos_gpu.rollout.model import Gate
@@ -72,9 +72,12 @@ class Processes:
     """What the gates measured when a stack was last good."""
     diagnose: Callable[[str, Path], diagnosis.Told] = diagnosis.look
     """Why a stack may have failed; asked right after."""
+    begun: Collection[str] = ()
+    """Stacks that an earlier process has begun: it is too late to measure what was before their update."""
+    updates: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    """Stack -> details of its last update, for its gates; at first those of earlier processes."""
     _happened: queue.SimpleQueue[Happened] = field(default_factory=queue.SimpleQueue)
     _working: dict[str, _Work] = field(default_factory=dict)
-    _updates: dict[str, Mapping[str, object]] = field(default_factory=dict)
     _before: dict[str, Figures] = field(default_factory=dict)
 
     def now(self) -> float:
@@ -129,19 +132,22 @@ class Processes:
         return diagnosis.with_words(ended, self.diagnose(work.stack, self.pulumi.stack_file(work.stack)))
 
     def _update(self, work: _Work) -> Ended:
-        if work.stack not in self._before:
-            asked = self._asking(work, "gate {}: measured before the update", {})
-            self._before[work.stack] = gates.measure_before(self.gates, asked, self.measured(work.stack))
-        ended = self._operate(work, self.pulumi, "up", "--yes", "--skip-preview")
+        def measured() -> Pulumi:
+            if work.stack not in self.begun:
+                asked = self._asking(work, "gate {}: measured before the update", {})
+                self._before[work.stack] = gates.measure_before(self.gates, asked, self.measured(work.stack))
+            return self.pulumi
+
+        ended = self._operate(work, measured, "up", "--yes", "--skip-preview")
         if ended.ok:
-            self._updates[work.stack] = ended.details
+            self.updates[work.stack] = past.after(self.updates.get(work.stack, {}), ended.details)
         return ended
 
     def _rollback(self, work: _Work) -> Ended:
-        return self._operate(work, self.roll_back(work.stack), "up", "--yes", "--skip-preview")
+        return self._operate(work, lambda: self.roll_back(work.stack), "up", "--yes", "--skip-preview")
 
     def _recheck(self, work: _Work) -> Ended:
-        ended = self._operate(work, self.pulumi, "preview", "--expect-no-changes")
+        ended = self._operate(work, lambda: self.pulumi, "preview", "--expect-no-changes")
         if ended.ok or ended.reason in ("interrupted", "locked"):
             return ended
         found, unproven = ended.details.get("changes"), ended.details.get("unproven", ())
@@ -155,17 +161,23 @@ class Processes:
         shown = ", ".join(f"{change['op']} {change['name']}" for change in changes[:5])
         return Ended(work.stack, work.step, ok=False, reason="drifted", cause=f"it was done and now differs: {shown}")
 
-    def _operate(self, work: _Work, pulumi: Pulumi, verb: str, *flags: str) -> Ended:
-        """Run one Pulumi operation; a lock that another holds is waited for, so long as it was asked for."""
+    def _operate(self, work: _Work, ready: Callable[[], Pulumi], verb: str, *flags: str) -> Ended:
+        """Run one Pulumi operation; a lock that another holds is waited for, so long as it was asked for.
+
+        `ready` makes the project ready for it, once no earlier process works on the stack any more.
+        """
         events, log = (self.logs / f"{work.stack}.{work.step.value}.{kind}" for kind in ("events", "log"))
         more = ("--refresh",) if self.refresh else ()
-        words = pulumi.words(verb, work.stack, events, *flags, *more)
-        deadline = time.monotonic() + self.lock_wait_s
-        began, waited, again = time.monotonic(), False, 0
+        began, waited, again, tried = time.monotonic(), False, 0, Told()
         handle = os.open(self.logs / f"{work.stack}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if not self._take_over(work, handle):
                 return _interrupted(work, "interrupted before it began")
+            taken = time.monotonic()
+            pulumi = ready()
+            words = pulumi.words(verb, work.stack, events, *flags, *more)
+            began += time.monotonic() - taken
+            deadline = time.monotonic() + self.lock_wait_s
             while True:
                 ours = pulumi is not self.pulumi or again  # its state has moved by our own doing
                 moved = Moved() if ours else self.moved(work.stack, work.step)
@@ -177,9 +189,10 @@ class Processes:
                     if code is None:
                         return _interrupted(work, "interrupted before it began")
                     told = read_events(events)
+                    told.changes[:0] = tried.changes
                     why = "" if code == 0 else cause(told, log)
                 if code and CONFLICT in why and again < _CONFLICTS and not work.stop.is_set():
-                    again += 1
+                    again, tried = again + 1, told
                     self._happened.put(Said(work.stack, "tries again: an object was modified meanwhile"))
                     work.stop.wait(_LOCK_RETRY_S)
                     continue
@@ -238,7 +251,7 @@ class Processes:
 
     def _gates(self, work: _Work) -> Ended:
         again = work.step is Step.GATES and self.soaks(work.stack)
-        update = self._updates.get(work.stack, {}) if again else self._updates.pop(work.stack, {})
+        update = self.updates.get(work.stack, {}) if again else self.updates.pop(work.stack, {})
         began = time.monotonic()
         before = self._before.get(work.stack) or self.measured(work.stack)
         answers, reason, why = gates.ask(self.gates, self._asking(work, "gate {}", update), before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from talos_gpu.rollout.gates import Asked, Measured, Said, Verdict
+from talos_gpu.rollout.gates import NO_WORKER, Asked, Measured, Said, Verdict
 from talos_gpu.rollout.waiting import NotYet, wait
 from talos_gpu.settings.stack_file import stack_settings
 from talos_gpu.verify import host
@@ -42,10 +42,7 @@ def encode(asked: Asked) -> Said:
     """
     settings = stack_settings(asked.stack_file)
     if settings.tdarr is None:
-        cause = "the stack has no worker to encode in"
-        return Said(
-            Verdict.UNKNOWN, cause=cause, remedy="leave `encode` out of rollout.yaml's gates, or make it a command"
-        )
+        return NO_WORKER
 
     async def look() -> Said | NotYet:
         report = await _report(asked)

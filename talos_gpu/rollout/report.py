@@ -9,13 +9,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from talos_gpu.rollout.decide import phase
+from talos_gpu.rollout.errors import COMMAND
 from talos_gpu.rollout.fleet import Fleet
 from talos_gpu.rollout.globs import Globs
 from talos_gpu.rollout.plan import Plan, StackPlan
 from talos_gpu.rollout.records import Final, Kind, Outcome, Record, Step
 from talos_gpu.settings.base import Strict
-
-COMMAND = "talos-gpu rollout"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Back to a stack's last good commit, where that is safe: the program in a worktree of that commit.
 
-Safe means: a gate failed (not the update), the Talos release is the same, and that commit has the stack's file. An
-upgrade of Talos is never taken back: a node that was upgraded has migrated what lies on it.
+Safe means: a gate failed (not the update, nor could a gate not tell), the Talos release is the same, and that commit
+has the stack's file. An upgrade of Talos is never taken back: a node that was upgraded has migrated what lies on it.
 """
 
 from __future__ import annotations

@@ -5,22 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
+from talos_gpu.rollout import past
 from talos_gpu.rollout.drive import Drive, View
 from talos_gpu.rollout.errors import ApprovalVoid, NothingToResume, NotPlanned, Unfinished
 from talos_gpu.rollout.fleet import Fleet
-from talos_gpu.rollout.gates import figures_of
 from talos_gpu.rollout.journal import Journal
 from talos_gpu.rollout.plan import Plan, waves_of
 from talos_gpu.rollout.processes import Processes
 from talos_gpu.rollout.pulumi_cli import Pulumi
-from talos_gpu.rollout.records import Final, Kind, Outcome, Record, Step
+from talos_gpu.rollout.records import Final, Kind, Outcome, Record
 from talos_gpu.rollout.rollback import Rollback
 from talos_gpu.rollout.store import Store
 from talos_gpu.rollout.versions import versions
@@ -47,13 +46,14 @@ class Session:
         with self.store.locked("rollout run"):
             plan = self.store.plan()
             if plan.faults:
-                raise NotPlanned("the plan has faults", "see `talos-gpu rollout plan`")
+                raise NotPlanned("the plan has faults", "see `{command} plan`", self.store.command)
             approval = self.store.require_approval(plan)
             if self.store.journal.exists():
                 before = self.store.fleet(self.store.running_plan())
                 if before.begun and before.outcome is None:
-                    raise Unfinished
-            self._require_unmoved(plan, list(plan.stacks))
+                    raise Unfinished(self.store.command)
+                self.store.keep_good(before.plan)  # it may have been killed before it did
+            self._require_unmoved(plan, list(plan.stacks), unfinished=False)
             self.store.begin(plan)
             plan = plan.slim()
             details = {"plan": plan.hash, "commit": plan.commit, "approved_by": approval.by, "pid": os.getpid()}
@@ -68,13 +68,14 @@ class Session:
             plan = self.store.running_plan().slim()
             fleet = self.store.fleet(plan)
             if not fleet.begun:
-                raise NothingToResume("no rollout was begun")
+                raise NothingToResume("no rollout was begun", self.store.command)
             if fleet.outcome is Outcome.ABORTED:
-                raise NothingToResume("the last rollout was aborted")
+                raise NothingToResume("the last rollout was aborted", self.store.command)
             if fleet.outcome is not None and set(fleet.counts()) == {Final.DONE}:
-                raise NothingToResume("the last rollout is complete")
+                raise NothingToResume("the last rollout is complete", self.store.command)
             begun = frozenset(self._begun(fleet))
-            self._require_unmoved(plan, [name for name in plan.stacks if name not in begun])
+            left = [name for name in plan.stacks if name not in begun]
+            self._require_unmoved(plan, left, unfinished=fleet.outcome is None)
             details = {"retry": fleet.outcome is not None, "pid": os.getpid()}
             return self._go(plan, fleet, Record(Kind.RESUMED, time.time(), details=details), begun)
 
@@ -83,11 +84,11 @@ class Session:
         started = {record.stack for record in self.store.records() if record.kind is Kind.STARTED}
         return (name for name in started if fleet.entries[name].reason not in ("moved", "locked"))
 
-    def _require_unmoved(self, plan: Plan, stacks: Sequence[str]) -> None:
+    def _require_unmoved(self, plan: Plan, stacks: Sequence[str], *, unfinished: bool) -> None:
         now = versions(self.pulumi, self.rollout, plan.stacks, stacks, parallel=_STATES_AT_ONCE)
         differences = plan.differences(now)
         if differences:
-            raise ApprovalVoid(differences)
+            raise ApprovalVoid(differences, self.store.command, unfinished=unfinished)
 
     def _go(self, plan: Plan, fleet: Fleet, first: Record, begun: frozenset[str]) -> Fleet:
         waves, good = waves_of(plan), self.store.good()
@@ -102,29 +103,16 @@ class Session:
             roll_back=back.project,
             moved=Watch(plan, self.pulumi, self.rollout, begun),
             measured=lambda stack: good.get(stack, {}).get("measured", {}),
+            begun=begun,
+            updates=past.updates(self.store.records()),
         )
         with Journal(self.store.journal) as journal, _asked(runner.ask):
             drive = Drive(fleet, runner, journal.write, self.views, self.store.held(plan), back.may)
             drive.begin(first)
             drive.run()
         back.clear()
-        self.store.save_good(dict(_good(plan, fleet, self.store.records())))
+        self.store.keep_good(plan)
         return fleet
-
-
-def _good(plan: Plan, fleet: Fleet, records: Iterable[Record]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What is remembered of each stack that is done; only a commit of its own can be gone back to."""
-    if not plan.clean:
-        return
-    measured = {
-        record.stack: figures_of(record.details.get("gates", ()))
-        for record in records
-        if record.kind is Kind.ENDED and record.ok and record.step in (Step.GATES, Step.REGATE)
-    }
-    for entry in fleet.entries.values():
-        if entry.final is Final.DONE:
-            release, figures = plan.stacks[entry.name].release, measured.get(entry.name, {})
-            yield entry.name, {"commit": plan.commit, "release": release, "measured": figures}
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def ask_to_stop(store: Store) -> lock.Holder | None:
         return None
     found = lock.holder(store.lock)
     if found is None or found.host != socket.gethostname():
-        raise FleetLocked(store.lock, lock.describe(found))
+        raise FleetLocked(store.lock, lock.describe(found), store.command)
     os.kill(found.pid, signal.SIGINT)
     return found
 
@@ -38,11 +38,12 @@ def abort(store: Store) -> Fleet:
     with store.locked("rollout abort"):
         fleet = store.fleet(store.running_plan())
         if not fleet.begun or fleet.outcome is not None:
-            raise NothingToResume("no rollout is unfinished")
+            raise NothingToResume("no rollout is unfinished", store.command)
         with Journal(store.journal) as journal:
             for record in _records(fleet, time.time()):
                 journal.write(record)
                 fleet.apply(record)
+        store.keep_good(fleet.plan)
         return fleet
 
 

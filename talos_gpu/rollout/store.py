@@ -17,8 +17,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from talos_gpu.rollout import journal, lock
-from talos_gpu.rollout.errors import NotApproved, NotPlanned
+from talos_gpu.rollout import journal, lock, past
+from talos_gpu.rollout.errors import COMMAND, NotApproved, NotPlanned
 from talos_gpu.rollout.fleet import Fleet
 from talos_gpu.rollout.globs import Globs
 from talos_gpu.rollout.plan import Approval, Plan, load_plan
@@ -36,13 +36,15 @@ class Store:
     """One fleet's folder."""
 
     folder: Path
+    command: str = COMMAND
+    """How a rollout of it is called, for the commands that errors name."""
 
     @classmethod
-    def of(cls, root: Path, project: str, fleet: str) -> Store:
+    def of(cls, root: Path, project: str, fleet: str, command: str = COMMAND) -> Store:
         """The folder of a project's fleet, made when missing."""
         folder = root / project / fleet
         (folder / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
-        return cls(folder)
+        return cls(folder, command)
 
     @property
     def journal(self) -> Path:
@@ -62,7 +64,7 @@ class Store:
     @contextmanager
     def locked(self, command: str) -> Iterator[None]:
         """Hold the fleet while the block runs. Raises FleetLocked."""
-        with lock.held(self.lock, command):
+        with lock.held(self.lock, command, self.command):
             yield
 
     def records(self) -> Iterator[Record]:
@@ -81,20 +83,20 @@ class Store:
 
     def plan(self) -> Plan:
         """The last plan. Raises NotPlanned."""
-        return load_plan(self.folder / "plan.json")
+        return load_plan(self.folder / "plan.json", self.command)
 
     def running_plan(self) -> Plan:
         """The plan that the journal belongs to. Raises NotPlanned."""
         path = self.folder / "running.json"
         if not path.exists():
-            raise NotPlanned("no rollout was begun", "run `talos-gpu rollout plan`, approve it, then `run`")
-        return load_plan(path)
+            raise NotPlanned("no rollout was begun", "run `{command} plan`, approve it, then `run`", self.command)
+        return load_plan(path, self.command)
 
     def approve(self, plan: Plan, by: str) -> Approval:
         """Keep somebody's yes to a plan. Raises NotPlanned if the plan has faults."""
         if plan.faults:
-            shown = "\n  ".join(plan.faults)
-            raise NotPlanned(f"the plan has faults:\n  {shown}", "mend them and run `talos-gpu rollout plan` again")
+            shown, remedy = "\n  ".join(plan.faults), "mend them and run `{command} plan` again"
+            raise NotPlanned(f"the plan has faults:\n  {shown}", remedy, self.command)
         approval = Approval(plan=plan.hash, by=by, at=time.time())
         replace(self.folder / "approval.json", approval.model_dump_json(indent=1))
         return approval
@@ -104,9 +106,9 @@ class Store:
         try:
             approval = Approval.model_validate_json((self.folder / "approval.json").read_bytes(), strict=True)
         except (FileNotFoundError, ValidationError):
-            raise NotApproved(plan.hash) from None
+            raise NotApproved(plan.hash, self.command) from None
         if approval.plan != plan.hash:
-            raise NotApproved(plan.hash)
+            raise NotApproved(plan.hash, self.command)
         return approval
 
     def begin(self, plan: Plan) -> None:
@@ -126,7 +128,7 @@ class Store:
     def holds(self) -> list[str]:
         """Globs of the stacks that are on hold, beyond those in rollout.yaml."""
         path = self.folder / "holds"
-        return path.read_text(encoding="utf-8").split() if path.exists() else []
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
 
     def save_holds(self, globs: list[str]) -> None:
         """Put these on hold, and no others."""
@@ -143,9 +145,10 @@ class Store:
         found: Mapping[str, Mapping[str, Any]] = json.loads(path.read_bytes()) if path.exists() else {}
         return found
 
-    def save_good(self, more: Mapping[str, Mapping[str, Any]]) -> None:
-        """Remember last good commits."""
-        replace(self.folder / "good.json", json.dumps({**self.good(), **more}, indent=1, sort_keys=True))
+    def keep_good(self, plan: Plan) -> None:
+        """Remember the commit of every stack that was done, as the journal of this plan tells."""
+        found = {**self.good(), **dict(past.good(plan, self.records()))}
+        replace(self.folder / "good.json", json.dumps(found, indent=1, sort_keys=True))
 
 
 def replace(path: Path, text: str) -> None:

@@ -45,6 +45,14 @@ def source_of(project: Path, rollout: Path) -> Source:
     return Source(commit, total.hexdigest(), clean)
 
 
+def counts(project: Path, path: Path) -> bool:
+    """Whether what lies, or would lie, at `path` is one of the project's files for `source_of`."""
+    if not path.resolve().is_relative_to(project.resolve()):
+        return False
+    words = ["git", "check-ignore", "--quiet", "--", str(path.resolve())]
+    return subprocess.run(words, cwd=project, capture_output=True, check=False).returncode == 1
+
+
 def place_of(project: Path) -> str:
     """A project's folder in its repository, "" for the top. Raises UsageError as `source_of`."""
     return _git(project, "rev-parse", "--show-prefix").strip().rstrip("/")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from talos_gpu.rollout.globs import Names
 from talos_gpu.rollout.model import RolloutFile, Selector, WaveRule
@@ -55,6 +55,22 @@ def select(file: RolloutFile, known: Sequence[str]) -> tuple[list[str], list[Fau
             faults.append(Fault(f"stacks[{index}]", repr(value), "selects no stack", remedy))
         chosen.update(dict.fromkeys(found))
     return list(chosen), faults
+
+
+def unmatched(file: RolloutFile, known: Sequence[str]) -> list[Fault]:
+    """The faults of globs under `clusters` and `holds` that fit no stack: a word mistyped there would limit nothing."""
+    clusters = [(f"clusters.{cluster}", glob) for cluster, globs in file.clusters.items() for glob in globs]
+    return no_stack([*clusters, *(("holds", glob) for glob in file.holds)], known)
+
+
+def no_stack(globs: Iterable[tuple[str, str]], known: Sequence[str]) -> list[Fault]:
+    """A fault for each glob that fits no stack in `known`; with each glob its place."""
+    every = Names(known)
+    return [
+        Fault(path, repr(glob), "fits no stack", did_you_mean(glob, known))
+        for path, glob in globs
+        if not every.matching([glob])
+    ]
 
 
 def _selected(selector: Selector, every: Names, labels: Mapping[str, Mapping[str, str]]) -> Iterator[str]:

@@ -23,6 +23,8 @@ from lab.stack import Stack
 from tests.lab.conftest import MainJob
 
 POLL_S = 0.5
+_SLOWEST = 6
+"""So many times longer a look may take on average where the machine does much else."""
 COMMAND_S = 420
 """Seconds that one command may take on a machine that does much else."""
 REBOOTS: Mapping[str, Any] = {"cdi": {"runtime": "default"}}
@@ -167,6 +169,8 @@ class Polled:
     seen: list[dict[str, str]] = field(default_factory=list)
     """Of each look, node -> why it is away."""
     unseen: int = 0
+    seconds: float = 0.0
+    """How long it was looked."""
     _end: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Polled:
@@ -180,13 +184,14 @@ class Polled:
         self._thread.join()
 
     def _poll(self) -> None:
-        following = time.monotonic()
+        following = began = time.monotonic()
         while not self._end.wait(max(0.0, following - time.monotonic())):
             following += POLL_S
             try:
                 self.seen.append(self._away())
             except LabError:
                 self.unseen += 1
+        self.seconds = time.monotonic() - began
 
     def _away(self) -> dict[str, str]:
         """Nodes that do not run, are not Ready or whose worker is not available."""
@@ -213,6 +218,8 @@ class Polled:
         assert frozenset().union(*self.seen) == self.names, f"not all were seen to be away: {self.told()}"
         assert max(map(len, self.seen)) <= most, self.told()
         assert self.unseen < len(self.seen) / 10, f"{self.unseen} of {len(self.seen)} looks saw nothing"
+        rate = f"{len(self.seen)} looks in {self.seconds:.0f} s"
+        assert len(self.seen) * _SLOWEST * POLL_S > self.seconds, rate
 
     def told(self) -> str:
         """The looks in order, each with how often it was seen in a row."""

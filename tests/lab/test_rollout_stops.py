@@ -186,7 +186,7 @@ def test_a_node_that_never_comes_back_stops_it_and_a_kill_in_a_reboot_is_resumed
     }
     assert found["lab"]["reason"] == "update-failed"
     assert f"lab-1 was not ready within {AWAY_S} s; condition api, last seen: " in found["lab"]["cause"]
-    assert "doctor: " in found["lab"]["cause"]
+    assert "doctor: node-not-ready" in found["lab"]["cause"]
     after = three.boots()
     assert {name for name in after if after[name] != before[name]} == {"lab"}
 

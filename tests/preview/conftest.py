@@ -85,7 +85,7 @@ def lay_out(root: Path, binaries: Path) -> Reviewed:
     project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
     project["runtime"] = {"name": "python", "options": {"virtualenv": sys.prefix}}
     (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project))
-    (folder / ".gitignore").write_text("__pycache__/\n")
+    shutil.copy(ROOT / ".gitignore", folder)
     (folder / "base.yaml").write_text(BASE)
     authority = Authority()
     (folder / "talosconfig").write_text(talosconfig(authority, authority.client("os:admin")))

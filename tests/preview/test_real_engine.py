@@ -40,7 +40,6 @@ def test_a_first_preview_with_policies_needs_neither_node_nor_cluster(reviewed: 
 def test_the_hash_is_that_of_the_rollouts_plan(reviewed: Reviewed) -> None:
     reviewed.talos_gpu(*talos_gpu("preview"))
     said = (reviewed.folder / "preview.md").read_text()
-    (reviewed.folder / "preview.md").unlink()
     planned = json.loads(reviewed.talos_gpu("rollout", "plan", "--json"))
     assert f"Hash `{planned['hash']}`" in said
     assert f"talos-gpu rollout approve {planned['hash'][:12]}" in said
@@ -93,7 +92,6 @@ def test_the_drift_workflows_commands_run(reviewed: Reviewed) -> None:
     assert "--refresh" in talos_gpu("drift", "talos05")
     reviewed.talos_gpu(*talos_gpu("drift", "talos05"))
     said = (reviewed.folder / "drift.md").read_text()
-    (reviewed.folder / "drift.md").unlink()
     assert "- **Nodes and cluster, refreshed**: drift." in said
 
 

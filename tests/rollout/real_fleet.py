@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import pty
+import shutil
 import signal
 import struct
 import subprocess
@@ -125,7 +126,7 @@ class RealFleet:
         (self.project / "Pulumi.yaml").write_text(f"name: trial\nruntime: {options}\n")
         (self.project / "__main__.py").write_text(PROGRAM)
         (self.project / "node.py").write_text(PROVIDER)
-        (self.project / ".gitignore").write_text("__pycache__/\n")
+        shutil.copy(ROOT / ".gitignore", self.project)
 
     def prepare(self) -> None:
         self.set_environment()

@@ -17,6 +17,8 @@ from talos_gpu.rollout.runner import Asked, Ended, Happened
 from talos_gpu.rollout.waves import clusters_of, divide, select
 
 START = 1_800_000_000.0
+UNKNOWN = "could not tell"
+"""In the words by which a gate fails that has shown nothing."""
 
 
 class Killed(BaseException):
@@ -100,7 +102,9 @@ class FakeRunner:
             self.world.applied.setdefault(stack, 0)
             self.world.applied[stack] += self.world.applied[stack] == 0
         self.working[stack] = (end, step)
-        ended = Ended(stack, step, not why, reason=why and f"{step.value}-failed", cause=why)
+        gate = "gate-unknown" if UNKNOWN in why else "gate-failed"
+        reason = gate if step in (Step.GATES, Step.REGATE) else f"{step.value}-failed"
+        ended = Ended(stack, step, not why, reason=why and reason, cause=why)
         self._serial += 1
         heapq.heappush(self._due, (end, self._serial, ended))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from talos_gpu.rollout.store import Store
 from tests.rollout.browser import look
 from tests.rollout.sample import FILE, NAMES, journalled, sample_plan
 
+ROOT = Path(__file__).parents[2]
 Command = Callable[..., str]
 
 
@@ -29,7 +31,7 @@ def store(tmp_path: Path) -> Store:
     (tmp_path / "rollout.yaml").write_text(FILE)
     for name in NAMES:
         (tmp_path / f"Pulumi.{name}.yaml").write_text("config: {}\n")
-    (tmp_path / ".gitignore").write_text("state/\n")
+    (tmp_path / ".gitignore").write_text((ROOT / ".gitignore").read_text() + "state/\n")
     store = Store.of(tmp_path / "state", "gpus", "home")
     plan = sample_plan()
     store.save_plan(plan)
@@ -73,10 +75,18 @@ def test_status_names_who_works_on_it(command: Command, store: Store) -> None:
 
 
 def test_holds(command: Command, store: Store) -> None:
-    assert command("hold", "talos0*", "x") == "on hold: talos0* x\n"
-    assert command("hold", "x") == "on hold: talos0* x\n"
-    assert command("release", "y", code=2) == "not on hold: y\n  remedy: on hold: talos0* x"
-    assert command("release", "talos0*", "x") == "on hold: nothing\n"
+    assert command("hold", "talos0[67]", "talos08") == "on hold: talos0[67] talos08\n"
+    assert command("hold", "talos08") == "on hold: talos0[67] talos08\n"
+    assert command("release", "y", code=2) == "not on hold: y\n  remedy: on hold: talos0[67] talos08"
+    assert command("release", "talos0[67]", "talos08") == "on hold: nothing\n"
+
+
+@pytest.mark.parametrize("word", ["talso08", "talso0*", "talos06 talos07", ""])
+def test_a_hold_of_nothing_is_refused(command: Command, store: Store, word: str) -> None:
+    said = command("hold", "talos06", word, code=2)
+    assert said.startswith(f"nothing was put on hold: {word!r} fits no stack of this fleet\n  remedy: ")
+    assert "talos0" in said.partition("remedy: ")[2]
+    assert store.holds() == []
 
 
 def test_the_last_plan_is_shown_again(command: Command) -> None:
@@ -109,8 +119,34 @@ def test_an_unfinished_rollout_is_given_up(command: Command, store: Store, tmp_p
     assert "talos06: interrupted: its update was begun: look at it with `pulumi preview`" in said
     assert f"next: talos-gpu rollout --project {tmp_path} --state-dir {tmp_path}/state plan" in said
     states = {stack["name"]: stack["state"] for stack in json.loads(command("status", "--json"))["stacks"]}
+    assert store.good().keys() == {"talos05"}, "what was done before is what a later rollout goes back to"
+    assert store.good()["talos05"]["commit"] == sample_plan().commit
     assert states == {"talos05": "done", "talos06": "interrupted", "talos07": "interrupted", "talos08": "not-started"}
     assert "no rollout is unfinished" in command("abort", code=2)
+
+
+def test_every_remedy_is_the_command_with_the_options_that_were_given(
+    command: Command, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = f"talos-gpu rollout --project {tmp_path} --state-dir {tmp_path}/state"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/pulumi").write_text("#!/bin/sh\necho {}\n")
+    (tmp_path / "bin/pulumi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    commit(tmp_path)
+    found = sample_plan().hash[:12]
+    assert f"read it (`{ours} plan --show`), then run `{ours} approve {found}`" in command("run", code=2)
+    assert f"remedy: run `{ours} plan` again and approve the new plan" in command("resume", code=2)
+    with lock.held(store.lock, "rollout run"):
+        assert f"end it with `{ours} abort`" in command("run", code=2)
+    store.approve(sample_plan(), "me")
+    store.journal.write_text("".join(store.journal.read_text().splitlines(keepends=True)[:11]))
+    assert f"run `{ours} resume`, or give it up with `{ours} abort`" in command("run", code=2)
+    assert f"remedy: give it up with `{ours} abort`, then run `{ours} plan` again" in command("resume", code=2)
+    command("abort", code=1)
+    assert f"the last rollout was aborted\n  remedy: run `{ours} plan`" in command("resume", code=2)
+    (store.folder / "plan.json").unlink()
+    assert f"there is no plan\n  remedy: run `{ours} plan`" in command("run", code=2)
 
 
 def test_a_process_of_another_machine_is_not_signalled(command: Command, store: Store) -> None:
@@ -121,9 +157,8 @@ def test_a_process_of_another_machine_is_not_signalled(command: Command, store: 
 
 
 def test_export_writes_the_waves_and_what_they_do_not_carry(command: Command, tmp_path: Path) -> None:
-    identity = ["-c", "user.name=test", "-c", "user.email=test@invalid"]
-    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "one"]):
-        subprocess.run(["git", *identity, *words], cwd=tmp_path, check=True, capture_output=True)
+    commit(tmp_path)
+    (tmp_path / "stacks.yaml").touch()  # as the shell does for `> stacks.yaml`
     said = command("export", "--repository", "https://git.example/gpus.git", "--env", "A=secret/key")
     assert said.startswith("# not carried: no preview of the whole fleet")
     objects = list(yaml.safe_load_all(said))
@@ -141,6 +176,12 @@ def test_export_writes_the_waves_and_what_they_do_not_carry(command: Command, tm
         "s3://state",
     )
     assert "is not VAR=SECRET/KEY" in command("export", "--repository", "r", "--commit", "c", "--env", "A", code=2)
+
+
+def commit(project: Path) -> None:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@invalid"]
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "--message", "one"]):
+        subprocess.run(["git", *identity, *words], cwd=project, check=True, capture_output=True)
 
 
 def test_what_is_missing_is_named(command: Command, tmp_path: Path) -> None:

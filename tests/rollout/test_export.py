@@ -42,11 +42,12 @@ holds: [talos09]
 """
 AWAITED = (
     "machine-ready, services, node-ready, workload-ready: "
-    "an update waits for what they ask, and fails without; nobody looks afterwards"
+    "an update that touches it waits for what they ask, and fails without; "
+    "nobody looks at what it leaves alone, or afterwards"
 )
 PROVEN = (
     "encode: the update of talos06 proves it itself (`verify: true`), "
-    "by an update that changes what brings the GPU; else not"
+    "by an update that changes what brings the GPU; else not; one that meets a transcode succeeds unproven"
 )
 NAMES = ["talos05", "talos06", "talos07", "talos08", "talos09"]
 
@@ -143,7 +144,7 @@ def test_what_is_not_carried_is_said() -> None:
     everything = lost(parse(FILE + text), NAMES, NAMES)
     assert everything[2] == (
         "spec-fresh, encode: the update of talos05, talos06, talos07, talos08 proves it itself "
-        "(`verify: true`), at every update"
+        "(`verify: true`), at every update that pod and node answer; one that meets a transcode succeeds unproven"
     )
     assert [sentence.split(":")[0].split()[0] for sentence in everything[4:]] == [
         "soak_s",

@@ -81,6 +81,10 @@ rollout.yaml has 14 faults:
         ("- a", "the file:  is not a mapping"),
         ("{fleet: home, stacks: []}", "stacks: is empty"),
         ("stacks: [{name: a}]", "fleet: is missing"),
+        ("fleet: home\nstacks: [{name: \x07}]", "line 2: is not YAML: the character #x07 may not be in it"),
+        ("fleet: home\n2025-01-01: x", "2025-01-01: is a key and not text\n    remedy: quote it"),
+        ("stacks: [{2025-01-01: x}]", "stacks[0].2025-01-01: is a key and not text"),
+        ("fleet: 2025-13-40", "the file: is not YAML: month must be in 1..12"),
     ],
 )
 def test_what_is_no_rollout(text: str, said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def settings(**machine: str) -> Settings:
     return parse_settings({"node": node, "machine": {"base": "worker.yaml", **machine}})
 
 
-def made(text: str = FILE, *, clean: bool = True, **of_talos05: Any) -> Plan:
+def made(text: str = FILE, *, clean: bool = True, held: Sequence[str] = (), **of_talos05: Any) -> Plan:
     def inspect(stack: str, cluster: str) -> StackPlan:
         more = of_talos05 if stack == "talos05" else {}
         return StackPlan(
@@ -51,7 +52,7 @@ def made(text: str = FILE, *, clean: bool = True, **of_talos05: Any) -> Plan:
     names = ["talos05", "talos06", "talos07"]
     source = Source("c" * 40, "f" * 64, clean)
     return planner.make(
-        parse(text), Path("rollout.yaml"), names, source, rollout="r" * 64, inspect=inspect, now=lambda: 1.0
+        parse(text), Path("rollout.yaml"), names, source, rollout="r" * 64, inspect=inspect, held=held, now=lambda: 1.0
     )
 
 
@@ -106,11 +107,11 @@ def test_whether_a_stack_may_reboot(changes: tuple[Change, ...], known: Settings
     assert reboot_of(changes, known) == reboot
 
 
-def test_the_hash_covers_everything_but_the_moment() -> None:
+def test_the_hash_covers_everything_but_the_moment_and_the_commits_name() -> None:
     plan = made()
-    assert plan.hash == other(plan, made_at=2.0).hash
+    assert plan.hash == other(plan, made_at=2.0, commit="d" * 40).hash, "no pull request's hash can be approved"
     others = [
-        other(plan, commit="d" * 40),
+        other(plan, source="e" * 64),
         other(plan, max_unavailable=2),
         made(FILE.replace("4500", "4501")),
         made(FILE.replace("living", "cellar")),
@@ -126,6 +127,8 @@ def test_what_has_moved_is_told_completely() -> None:
     states = {name: stack.state for name, stack in plan.stacks.items()}
     same = Versions(commit=plan.commit, source=plan.source, rollout=plan.rollout, configs=configs, states=states)
     assert plan.differences(same) == []
+    merged = same.model_copy(update={"commit": "d" * 40})
+    assert plan.differences(merged) == [], "the same files, under another commit"
     moved = Versions(
         commit="d" * 40, source="e" * 64, rollout="x", configs=configs | {"talos06": "y"}, states={"talos07": "z"}
     )
@@ -178,7 +181,24 @@ fleet: home
 stacks: [{name: talos5}, {name: talos06}]
 waves: [{stacks: [talos06]}, {stacks: [nobody]}]
 gates: [{name: encodes}]
+clusters: {home: [talso*, talos06]}
+holds: [talso05]
 """
     with pytest.raises(RolloutInvalid) as raised:
         made(text)
-    assert [fault.path for fault in raised.value.faults] == ["stacks[0]", "waves[1].stacks", "gates[0].name"]
+    paths = ["stacks[0]", "waves[1].stacks", "clusters.home", "holds", "gates[0].name"]
+    assert [fault.path for fault in raised.value.faults] == paths
+    assert str(raised.value.faults[3]) == "holds: 'talso05' fits no stack\n    remedy: did you mean 'talos05'?"
+
+
+@pytest.mark.parametrize(("by_file", "by_hand"), [(["talos05"], []), ([], ["talos0[5]"])])
+def test_a_stack_on_hold_blocks_nothing(tmp_path: Path, by_file: list[str], by_hand: list[str]) -> None:
+    text = FILE.replace("holds: [talos07]", f"holds: {by_file}")
+    plan = made(text, held=by_hand, faults=("reachable: no connection\nto it",))
+    assert plan.faults == []
+    assert plan.warnings == ("talos05 is on hold and has a fault: reachable: no connection to it",)
+    store = Store.of(tmp_path, "project", "home")
+    store.approve(plan, "me")
+    assert store.held(plan)("talos05"), "released while it runs, a stack with faults would be updated"
+    assert not store.held(made(text, held=by_hand))("talos05") or by_file
+    assert made(text, held=["talos06"], faults=("x",)).faults == ([] if by_file else ["talos05: x"])

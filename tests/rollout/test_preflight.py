@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,12 +19,17 @@ import yaml
 from typing_extensions import override
 
 from talos_gpu.images.reference import Reference
+from talos_gpu.rollout.gates import NO_WORKER, built_in
 from talos_gpu.rollout.images import require_images
-from talos_gpu.rollout.model import CHECKS
+from talos_gpu.rollout.inspect_stack import InspectStack
+from talos_gpu.rollout.model import CHECKS, Gate
 from talos_gpu.rollout.preflight import preflight
+from talos_gpu.rollout.pulumi_cli import Pulumi
 from talos_gpu.settings import parse
 from tests.kube.fake_api import NODE, Api
 from tests.kube.fake_api import serving as kube_serving
+from tests.kube.test_kubeconfig import data as kubeconfig_data
+from tests.kube.test_kubeconfig import written as kubeconfig_written
 from tests.talos.fake_talos import Node
 from tests.talos.fake_talos import serving as talos_serving
 from tests.talos.pki import Authority, talosconfig
@@ -190,6 +197,19 @@ def test_the_node_is_asked_for_its_release(tmp_path: Path, told: str, fits: bool
     assert faults == ([] if fits else [fault])
 
 
+@pytest.mark.parametrize(("end", "expired"), [(timedelta(days=1), False), (timedelta(minutes=-1), True)])
+def test_a_kubeconfig_whose_certificate_has_expired_is_a_fault(tmp_path: Path, end: timedelta, expired: bool) -> None:
+    authority = Authority()
+    (tmp_path / "talosconfig").write_text(talosconfig(authority, authority.client("os:reader")))
+    pair = authority.client("admin", end=end)
+    user = {**kubeconfig_data(pair.crt), "client-key-data": base64.b64encode(pair.key).decode()}
+    kubeconfig = kubeconfig_written(tmp_path / "kubeconfig", current="a", users={"a": user})
+    document = settings_of("a/b:1", kubeconfig) | {"talosconfig": str(tmp_path / "talosconfig")}
+    _, faults = preflight(stack_file(tmp_path, document), ["credentials"])
+    said = f"credentials: kubeconfig {kubeconfig}: the client certificate expired on "
+    assert [fault.startswith(said) for fault in faults] == [True] * expired, faults
+
+
 def test_without_checks_a_stack_of_another_program_has_no_fault(tmp_path: Path) -> None:
     path = tmp_path / "Pulumi.a.yaml"
     path.write_text("config:\n  trial:size: 1\n")
@@ -197,3 +217,21 @@ def test_without_checks_a_stack_of_another_program_has_no_fault(tmp_path: Path) 
     settings, faults = preflight(path, CHECKS)
     assert settings is None
     assert ["node: is missing" in fault and "machine: is missing" in fault for fault in faults] == [True]
+
+
+@pytest.mark.parametrize(
+    ("gates", "faults"),
+    [
+        (built_in(), [f"gate encode: {NO_WORKER.cause}; {NO_WORKER.remedy}"]),
+        ((Gate(name="encode", command=("true",)), Gate(name="services")), []),
+    ],
+)
+def test_a_stack_without_a_worker_is_told_before_its_update_that_it_cannot_encode(
+    tmp_path: Path, gates: tuple[Gate, ...], faults: list[str]
+) -> None:
+    (tmp_path / "pulumi").write_text("#!/bin/sh\necho {}\n")
+    (tmp_path / "pulumi").chmod(0o755)
+    stack_file(tmp_path, settings_of("a/b:1", "kubeconfig"))
+    pulumi = Pulumi(tmp_path, tmp_path, str(tmp_path / "pulumi"), {})
+    found = InspectStack(pulumi, tmp_path, ["settings"], refresh=False, gates=gates)("a", "default")
+    assert list(found.faults) == faults

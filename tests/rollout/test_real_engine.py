@@ -33,7 +33,7 @@ def test_what_an_approval_does_not_cover(fleet: RealFleet) -> None:
     (fleet.folder / "away.json").rename(fleet.folder / "approval.json")
     first = fleet.git("rev-parse", "HEAD")
 
-    fleet.commit("moved")
+    edit(fleet)
     assert f"commit: {first[:12]} was planned" in fleet.rollout("run", code=2)
     fleet.git("reset", "--quiet", "--hard", first)
 
@@ -144,7 +144,7 @@ def test_what_moves_while_it_runs_is_not_rolled_out(fleet: RealFleet) -> None:
     fleet.block("a", "b")
     ours = fleet.start("run")
     fleet.until_begun("a", "b")
-    fleet.commit("moved")
+    edit(fleet)
     fleet.until(lambda: time.time() > fleet.records()[0]["at"] + 4)  # what was just compared is believed for a moment
     fleet.unblock("a", "b")
     said = fleet.ended(ours, 1)
@@ -214,6 +214,27 @@ def test_a_gate_that_hangs_is_interrupted_with_the_rest(fleet: RealFleet) -> Non
     fleet.interrupt(ours)
     fleet.ended(ours, 1)
     assert fleet.states() == {"a": "interrupted"}
+
+
+def test_a_report_in_the_project_makes_no_approval_void(fleet: RealFleet) -> None:
+    broken = fleet.node("a").with_suffix(".broken")
+    broken.touch()
+    assert "a: failed" in fleet.rollout("run", code=1)
+    broken.unlink()
+    assert "warning" not in fleet.rollout("report", "--html", "report.html")
+    fleet.git("commit", "--quiet", "--allow-empty", "--message", "changes no file")
+    fleet.rollout("resume")
+    assert (fleet.project / "report.html").exists()
+    assert fleet.states() == dict.fromkeys(STACKS, "done")
+    said = fleet.rollout("report", "--html", "page.html")
+    assert f"warning: {fleet.project}/page.html lies in the project and git does not ignore it" in said
+
+
+def edit(fleet: RealFleet) -> None:
+    """Commit a change of the program that does nothing."""
+    with (fleet.project / "node.py").open("a") as file:
+        file.write("# moved\n")
+    fleet.commit("moved")
 
 
 def _hash(said: str) -> str:

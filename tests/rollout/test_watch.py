@@ -12,7 +12,7 @@ import pytest
 from talos_gpu.rollout.plan import Plan
 from talos_gpu.rollout.records import Step
 from talos_gpu.rollout.runner import Moved
-from talos_gpu.rollout.versions import file_digest, source_of, state_digest
+from talos_gpu.rollout.versions import counts, file_digest, source_of, state_digest
 from talos_gpu.rollout.watch import Watch
 from tests.rollout.sample import NAMES, sample_plan
 
@@ -72,6 +72,18 @@ def scene(tmp_path: Path) -> Scene:
     now = [0.0]
     watch = Watch(plan, pulumi, rollout, frozenset({"talos06"}), clock=lambda: now[0])  # type: ignore[arg-type]
     return Scene(watch, pulumi, now)
+
+
+def test_which_files_count(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> None:
+    project = scene.pulumi.project
+    (project / ".gitignore").write_text("*.html\n")
+    found = {name: counts(project, project / name) for name in ("page.html", "page.md", "__main__.py", "../page.md")}
+    assert found == {"page.html": False, "page.md": True, "__main__.py": True, "../page.md": False}
+    (project / "page.html").touch()
+    git(project, "add", "--force", ".")
+    assert counts(project, project / "page.html"), "it is in a commit all the same"
+    elsewhere = tmp_path_factory.mktemp("no-repository")
+    assert not counts(elsewhere, elsewhere / "page.md")
 
 
 def test_right_after_everything_was_compared_nothing_is_asked(scene: Scene) -> None:

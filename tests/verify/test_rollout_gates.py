@@ -33,6 +33,8 @@ from tests.verify.test_stack import POD, PODS, Surroundings, talos_node
 DEPLOYMENTS = "/apis/apps/v1/namespaces/media/deployments"
 BOOT = "/proc/sys/kernel/random/boot_id"
 TOUCHED = {"changes": [{"op": "update", "type": READY, "name": "lab-1-machine-ready"}]}
+LOST = {"unended": True}
+"""An update went before it that nobody saw the end of."""
 UNTOUCHED: dict[str, Any] = {"changes": [], "seconds": 1.0}
 PULUMI = f"#!{sys.executable}\nimport pathlib, sys\nprint(pathlib.Path(sys.argv[0]).with_name('state').read_text())\n"
 
@@ -147,6 +149,8 @@ def test_nothing_heavy_is_imported_before_a_gate_is_asked() -> None:
         ({}, TOUCHED, "new", Verdict.PASSED, "the update restarted it"),
         ({"reboot": "none"}, TOUCHED, "new", Verdict.PASSED, "no restart was due"),
         ({}, UNTOUCHED, "other", Verdict.PASSED, "the update had nothing to do on the machine"),
+        ({}, UNTOUCHED | LOST, "other", Verdict.FAILED, "it has restarted since its update"),
+        ({}, UNTOUCHED | LOST, "new", Verdict.PASSED, "the update restarted it"),
         (
             {},
             {},
