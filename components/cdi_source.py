@@ -22,11 +22,12 @@ from components.dynamic import (
     told_by,
     whole,
 )
-from components.freshness import HOOK_REAL, strategy_on, unfit
+from components.freshness import HOOK_REAL, stale, strategy_on, unfit
 from talos_gpu import cdi
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.talos.errors import NotFound
 from talos_gpu.talos.facts import SPEC_SOURCE, NodeFacts, read_facts
+from talos_gpu.talos.host import host_facts
 from talos_gpu.talos.releases import strategy_for
 
 if TYPE_CHECKING:
@@ -130,7 +131,12 @@ class CdiSourceProvider(NodeProvider):
 async def _look(client: MachineClient, props: Props) -> tuple[NodeFacts, Drift]:
     strategy = await strategy_of(client, props)
     node, data = await read_facts(client), await spec_file(client)
-    return node, unfit(data, strategy, node.driver, node.char_majors or {})
+    drift = unfit(data, strategy, node.driver)
+    if drift or data is None or node.driver is None:
+        # without the driver its device nodes are gone too, and nothing could be generated
+        return node, drift
+    spec = cdi.parse(cdi.patch(cdi.decode(data).text, strategy).text)
+    return node, stale(spec, await host_facts(client, node, spec))
 
 
 class CdiSource(Resource, module="cdi", name="Source"):

@@ -73,7 +73,7 @@ class CdiSpecProvider(NodeProvider):
     async def _patched(self, props: Props, olds: Props) -> Props:
         async with self._access.machine(target(props)) as client:
             strategy, data = await strategy_of(client, props), await spec_file(client)
-        reasons = sentences(unfit(data, strategy, props["driver"], {}))
+        reasons = sentences(unfit(data, strategy, props["driver"]))
         if data is None or reasons:
             raise SourceUnfit(props["node"], reasons)
         again = token() if olds.get(DRIFT) else olds.get("install_token", "")
@@ -86,7 +86,7 @@ class CdiSpecProvider(NodeProvider):
                 strategy, source = await strategy_of(client, props), await spec_file(client)
                 installed = await spec_file(client, SPEC_TARGET)
                 own = props["regenerate"] == "boot" and await _by_installer(client, installed)
-        if drift := unfit(source, strategy, None, {}):
+        if drift := unfit(source, strategy):
             return drift
         text = cdi.decode(source or b"").text
         if str(strategy) != props["strategy"]:

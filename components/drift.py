@@ -35,7 +35,7 @@ class Cause(StrEnum):
     EDITED = "drift_edited"
     """The installed spec is not what the installer put there."""
     UNFIT = "drift_unfit"
-    """The generated spec cannot be used on this node."""
+    """The generated spec cannot be used on this node, or does not name its GPUs."""
     HOOK = "drift_hook"
     """Another hook binary than the one that the spec was patched for lies on the node."""
     TOOLKIT = "drift_toolkit"
@@ -67,10 +67,15 @@ def changes(recorded: str, now: bytes) -> list[str]:
         lines = cdi.render(cdi.diff(recorded, cdi.decode(now).text, library=cdi.Library.V1_0_1)).splitlines()
     except cdi.CdiError as error:
         lines = error.message.splitlines()
+    return told(lines or ["the same for containers: nothing but its layout differs"], "talos-gpu cdi diff")
+
+
+def told(lines: list[str], command: str = "talos-gpu cdi validate --from-node") -> list[str]:
+    """MOST_LINES of the lines, none longer than a preview shows; the rest counted, with the command that shows it."""
+    shown = lines[:MOST_LINES]
     if len(lines) > MOST_LINES:
-        lines[MOST_LINES:] = [f"and {len(lines) - MOST_LINES} more: talos-gpu cdi diff"]
-    lines = lines or ["the same for containers: nothing but its layout differs"]
-    return [part for line in lines for part in _wrapped(line)]
+        shown.append(f"and {len(lines) - MOST_LINES} more: {command}")
+    return [part for line in shown for part in _wrapped(line)]
 
 
 def _wrapped(line: str) -> list[str]:

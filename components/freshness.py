@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from components.drift import Cause, Drift
+from components.drift import Cause, Drift, told
 from talos_gpu import cdi
 from talos_gpu.talos.facts import SPEC_SOURCE
 
 HOOK_REAL = "nvidia-cdi-hook.real"
 
-_DRIVERS_OF = {
-    "/dev/nvidia-uvm": ("nvidia-uvm",),
-    "/dev/nvidia-uvm-tools": ("nvidia-uvm",),
-    "/dev/nvidiactl": ("nvidia", "nvidia-frontend"),
-    "/dev/nvidia-modeset": ("nvidia-modeset", "nvidia", "nvidia-frontend"),
-    "/dev/nvidia0": ("nvidia", "nvidia-frontend"),
-}
-"""Device node -> names of its driver in /proc/devices, by release (`nvidia-frontend` up to driver 545)."""
 
-
-def unfit(data: bytes | None, strategy: cdi.Strategy, driver: str | None, majors: Mapping[str, int]) -> Drift:
-    """Why a generated spec (None: there is none) cannot be used on a node; empty if it can."""
+def unfit(data: bytes | None, strategy: cdi.Strategy, driver: str | None = None) -> Drift:
+    """Why a generated spec (None: there is none) cannot be used with a driver (None: any); empty if it can."""
     if data is None:
         return {Cause.REMOVED: [f"{SPEC_SOURCE} is not there"]}
     try:
-        text = cdi.decode(data).text
-        cdi.patch(text, strategy)
-        needed = cdi.facts(text)
+        needed = cdi.facts(cdi.patch(cdi.decode(data).text, strategy).text)
     except cdi.SpecInvalid as error:
         return {Cause.UNFIT: [f"{SPEC_SOURCE}: {fault}" for fault in error.faults]}
     except cdi.CdiError as error:
         return {Cause.UNFIT: [f"{SPEC_SOURCE}: {error.message}"]}
-    found = {Cause.DRIVER: list(_driver(needed, driver)), Cause.UNFIT: list(_majors(needed, majors))}
-    return {cause: lines for cause, lines in found.items() if lines}
+    lines = list(_driver(needed, driver))
+    return {Cause.DRIVER: lines} if lines else {}
+
+
+def stale(spec: cdi.Spec, host: cdi.HostFacts) -> Drift:
+    """What of a generated spec is no longer its host's and would be mended by generating anew; empty if nothing is.
+
+    A hook binary that is missing is not: the generator would name the same one again.
+    """
+    lines = [
+        f"{SPEC_SOURCE}: {finding.evidence}"
+        for finding in cdi.freshness(spec, host)
+        if finding.check is not cdi.Check.HOOK_MISSING and (finding.breaks or finding.check is cdi.Check.GPU_NEW)
+    ]
+    return {Cause.UNFIT: told(lines)} if lines else {}
 
 
 def _driver(needed: cdi.SpecFacts, driver: str | None) -> Iterator[str]:
@@ -44,13 +46,6 @@ def _driver(needed: cdi.SpecFacts, driver: str | None) -> Iterator[str]:
         yield f"{SPEC_SOURCE} must name one driver version, it names {named}"
     elif needed.driver_version != driver:
         yield f"{SPEC_SOURCE} was made for driver {needed.driver_version}, the node has {driver}"
-
-
-def _majors(needed: cdi.SpecFacts, majors: Mapping[str, int]) -> Iterator[str]:
-    for path, (major, _) in needed.majors.items():
-        have = next((majors[name] for name in _DRIVERS_OF.get(path, ()) if name in majors), None)
-        if have is not None and have != major:
-            yield f"{SPEC_SOURCE} says major {major} of {path}, the node has {have}"
 
 
 def strategy_on(hook: str, binaries: frozenset[str], table: cdi.Strategy) -> cdi.Strategy:

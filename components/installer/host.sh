@@ -75,17 +75,18 @@ host_driver() {
 }
 
 # look_source DIGEST, look_driver VERSION, ...: one fact each; what does not hold goes to `reasons`. `curable` says that
-# generating anew would mend it, `blocked` that it would not.
+# generating anew would mend it, `blocked` that it would not; `moved` that time would not either: what is missing may only
+# be late, as at boot.
 look_source() {
     if ! resolve "$SOURCE"; then
         refuse "source $SOURCE: missing"
-        curable=yes
+        curable=yes moved=yes
         return
     fi
     digest_of "$resolved"
     [ "$digest" = "$1" ] && return
     refuse "source $SOURCE: not the one that was patched (sha256 ${digest:-unreadable}, patched was $1)"
-    curable=yes
+    curable=yes moved=yes
 }
 
 look_driver() {
@@ -95,12 +96,14 @@ look_driver() {
         blocked=yes
     elif [ "$found_driver" != "$1" ]; then
         refuse "driver: the host has $found_driver, the spec is for $1"
-        curable=yes
+        curable=yes moved=yes
     fi
 }
 
 look_path() {
-    resolve "$1" || refuse "path $1: missing on the host ($missing)"
+    resolve "$1" && return
+    refuse "path $1: missing on the host ($missing)"
+    curable=yes
 }
 
 look_exec() {
@@ -118,22 +121,22 @@ look_exec() {
 look_device() {
     if ! resolve "$1"; then
         refuse "device $1: missing on the host ($missing)"
-        blocked=yes
+        curable=yes
     elif ! [ -c "$resolved" ]; then
         refuse "device $1: not a character device"
-        blocked=yes
+        curable=yes
     elif [ $# -ge 3 ]; then
         numbers=$(stat -c '%t %T' -- "$resolved") || numbers='0 0'
         major=$((0x${numbers% *})) minor=$((0x${numbers#* }))
         [ "$major $minor" = "$2 $3" ] && return
         refuse "device $1: the host has $major:$minor, the spec says $2:$3"
-        curable=yes
+        curable=yes moved=yes
     fi
 }
 
 # All facts of the payload against the host: `reasons`, and of the payload `spec_sha256`, `hooks`, `devices`, `node`.
 look() {
-    reasons='' curable=no blocked=no spec_sha256='' hooks='' devices='' node='' kind='' source_sha256='' driver=''
+    reasons='' curable=no blocked=no moved=no spec_sha256='' hooks='' devices='' node='' kind='' source_sha256='' driver=''
     if ! take_payload && ! [ -r "$STATE_DIR/facts" ]; then
         refuse "payload $PAYLOAD: no facts and spec that belong together"
         blocked=yes

@@ -25,7 +25,7 @@ TEMPORARY=.$BASE.nvidia-cdi-init-tmp.$$
 # nvidia-ctk appends .yaml to any other name, so its output must stay out of the folder that containerd watches
 OWN=/run/nvidia-cdi-init/nvidia.yaml
 GENERATE_SECONDS=60
-GENERATE_AGAIN_CS=3000
+GENERATE_AGAIN_CS=${GENERATE_AGAIN_CS:-3000}
 MOST_LINKS=40
 NEWLINE='
 '
@@ -126,11 +126,20 @@ keep() {
     installed=$2 left_alone=''
 }
 
+# Whether a spec of our own is to be made: there is none for this driver and for what does not hold now. What may only
+# be late must be missing at two looks, and one is made every GENERATE_AGAIN_CS, at once only for another driver.
+to_generate() {
+    [ -n "$own_sha256" ] && [ "$own_driver" = "$found_driver" ] && [ "$own_for" = "$reasons" ] && return 1
+    [ "$moved" = no ] && [ "$reasons" != "$seen" ] && return 1
+    [ -n "$own_sha256" ] && [ "$own_driver" != "$found_driver" ] && return 0
+    uptime_cs
+    [ -z "$generated_cs" ] || [ $((now_cs - generated_cs)) -ge "$GENERATE_AGAIN_CS" ]
+}
+
 # Generates a spec for the host as it is now: `own_sha256`, or "" and the reason logged.
 generate() {
     uptime_cs
-    [ -n "$generated_cs" ] && [ $((now_cs - generated_cs)) -lt "$GENERATE_AGAIN_CS" ] && [ -z "$own_sha256" ] && return
-    generated_cs=$now_cs own_sha256='' own_driver=$found_driver
+    generated_cs=$now_cs own_sha256='' own_driver=$found_driver own_for=$reasons
     log "REGENERATE=boot: generating a spec on the host with hooks run by ${hooks%% *}"
     timeout "$GENERATE_SECONDS" nsenter -t 1 -m -u -i -n -p -- /usr/local/bin/nvidia-ctk cdi generate \
         --nvidia-cdi-hook-path="${hooks%% *}" --output="$OWN" >"$STATE_DIR/generate.log" 2>&1 &
@@ -171,14 +180,15 @@ write_status() {
 }
 
 round() {
+    seen=$reasons
     look
     log_moved
     if [ -z "$reasons" ]; then
-        own_sha256='' generated_cs=''
+        own_sha256=''
         keep "$STATE_DIR/nvidia.yaml" "$spec_sha256" "the stack's spec" && write_status installed "$spec_sha256" && return
     elif [ "$REGENERATE" = boot ] && [ "$curable" = yes ] && [ "$blocked" = no ]; then
-        { [ -n "$own_sha256" ] && [ "$own_driver" = "$found_driver" ]; } || generate
-        if [ -n "$own_sha256" ]; then
+        to_generate && generate
+        if [ -n "$own_sha256" ] && [ "$own_driver" = "$found_driver" ]; then
             devices="see nvidia-ctk's own"
             keep "$STATE_DIR/own.yaml" "$own_sha256" "the installer's own spec" &&
                 write_status installed "$own_sha256" && return
@@ -190,7 +200,8 @@ round() {
 }
 
 run() {
-    worker='' logged='' installed='' left_alone='' own_sha256='' own_driver='' generated_cs=''
+    worker='' logged='' installed='' left_alone='' own_sha256='' own_driver='' own_for=''
+    generated_cs=''
     mkdir -p -- "$STATE_DIR" || exit 1
     rm -f -- "$STATUS" "$STATE_DIR/facts"
     trap 'log "stopping; the spec stays installed"; [ -z "$worker" ] || kill "$worker" 2>/dev/null; exit 0' TERM INT
@@ -198,6 +209,7 @@ run() {
     clean
     look
     log "node ${node:-unknown}, source $SOURCE (patched from sha256 ${source_sha256:-unknown}), target $TARGET"
+    reasons='' # the first round's look is not a second one
     while :; do
         round
         sleep "$INTERVAL" &

@@ -6,11 +6,13 @@ types). A null leaves a field as it was, a number or boolean becomes text where 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 from typing import Any
 
 from talos_gpu.cdi import scalars
+from talos_gpu.cdi.aliases import merges
 from talos_gpu.cdi.errors import SpecFault
 from talos_gpu.cdi.model import Spec
 from talos_gpu.cdi.schema import INTEGER_RANGES, Field, Kind, Library, find_field, names
@@ -19,8 +21,6 @@ from talos_gpu.cdi.tree import DECODER, Alias, AnyNode, Mapping, Scalar, Sequenc
 STRICT = "sigs.k8s.io/yaml yaml.go UnmarshalStrict"
 JSON = "encoding/json Decoder with DisallowUnknownFields"
 Path = tuple[str | int, ...]
-# go-yaml's guard against alias bombs starts beyond this many values; no spec of use comes near
-MOST_ALIASED = 100_000
 _SCALARS = frozenset((Kind.STRING, Kind.BOOL, Kind.INT64, Kind.INT, Kind.UINT32))
 _INTEGERS = frozenset((Kind.INT64, Kind.INT, Kind.UINT32))
 _NAMES = {Kind.STRING: "a string", Kind.BOOL: "true or false", Kind.STRING_MAP: "a mapping of strings"}
@@ -40,8 +40,6 @@ class Decoder:
 
     library: Library
     faults: list[SpecFault] = field(default_factory=list)
-    _open: set[int] = field(default_factory=set)
-    _aliased: int = 0
 
     def spec(self, root: AnyNode | None) -> Spec:
         """The spec of the document's root; what is wrong in it is in `faults` and has its zero value."""
@@ -71,7 +69,7 @@ class Decoder:
     def value(self, node: AnyNode, path: Path, want: Field) -> object:
         """The value of one field, None for a null and where there is a fault."""
         if isinstance(node, Alias):
-            return self._through(node, path, want)
+            return self.value(node.target, path, want)
         if isinstance(node, Scalar):
             return self._scalar_value(node, path, want)
         match want.kind:
@@ -86,17 +84,6 @@ class Decoder:
             case _:
                 self._wrong_type(node, path, _wanted(want.kind))
                 return None
-
-    def _through(self, alias: Alias, path: Path, want: Field) -> object:
-        self._aliased += 1
-        if id(alias.target) in self._open:
-            self._fault(alias, path, "yaml-alias", f"anchor '{alias.name}' value contains itself", DECODER)
-            return None
-        if self._aliased > MOST_ALIASED:
-            if self._aliased == MOST_ALIASED + 1:
-                self._fault(alias, path, "yaml-alias", "document contains excessive aliasing", DECODER)
-            return None
-        return self.value(alias.target, path, want)
 
     def _scalar_value(self, node: Scalar, path: Path, want: Field) -> object:
         value = self._scalar(node, path)
@@ -123,7 +110,6 @@ class Decoder:
         if not isinstance(node, Mapping):
             self._wrong_type(node, path, _wanted(Kind.STRUCT))
             return None
-        self._open.add(id(node))
         values: dict[str, object] = {}
         from_key: dict[str, str] = {}
         for key, (key_node, value_node) in self._entries(node, path).items():
@@ -141,44 +127,42 @@ class Decoder:
                 # of two spellings of one field the library takes the last in sorted order
                 values[known.attribute] = value
                 from_key[known.attribute] = key
-        self._open.discard(id(node))
         decoded: object = cls(**values, line=node.line)
         return decoded
 
     def _structs(self, node: Sequence, path: Path, want: Field, cls: type[Any]) -> tuple[object | None, ...]:
-        self._open.add(id(node))
         single = Field(want.name, want.attribute, Kind.STRUCT, cls)
         zero = cls() if want.kind is Kind.STRUCTS else None
         items = [self.value(item, (*path, index), single) or zero for index, item in enumerate(node.items)]
-        self._open.discard(id(node))
         return tuple(items)
 
     def _list(self, node: Sequence, path: Path, want: Field) -> tuple[object, ...]:
-        self._open.add(id(node))
         kind, zero = (Kind.STRING, "") if want.kind is Kind.STRINGS else (Kind.UINT32, 0)
         single = Field(want.name, want.attribute, kind)
         items = [self.value(item, (*path, index), single) for index, item in enumerate(node.items)]
-        self._open.discard(id(node))
         return tuple(zero if item is None else item for item in items)
 
     def _string_map(self, node: Mapping, path: Path) -> tuple[tuple[str, object], ...]:
-        self._open.add(id(node))
         single = Field("", "", Kind.STRING)
         entries = self._entries(node, path).items()
         values = {key: self.value(value, (*path, key), single) or "" for key, (_, value) in entries}
-        self._open.discard(id(node))
         return tuple(sorted(values.items()))
 
     def _entries(self, node: Mapping, path: Path) -> MappingOf[str, tuple[AnyNode, AnyNode]]:
         """Keys as text with their nodes; merge keys are followed, a key that comes twice is a fault."""
         entries: dict[str, tuple[AnyNode, AnyNode]] = {}
-        for key_node, value_node in node.items:
-            if isinstance(key_node, Scalar) and key_node.value == "<<" and (key_node.plain or _is_merge_tag(key_node)):
-                self._merge(value_node, path, entries)
-                continue
-            key = self._key(key_node, path)
-            if key is not None:
-                self._add(entries, key, key_node, value_node, path)
+        # a stack, since a chain of merge keys may be as long as the text
+        pending = [iter(node.items)]
+        while pending:
+            for key_node, value_node in pending[-1]:
+                if merges(key_node):
+                    pending += [iter(source.items) for source in self._sources(value_node, path)]
+                    break
+                key = self._key(key_node, path)
+                if key is not None:
+                    self._add(entries, key, key_node, value_node, path)
+            else:
+                pending.pop()
         return entries
 
     def _add(
@@ -204,25 +188,14 @@ class Decoder:
             return None
         return scalars.as_text(value)
 
-    def _merge(self, node: AnyNode, path: Path, entries: dict[str, tuple[AnyNode, AnyNode]]) -> None:
-        # go-yaml goes backwards, so that earlier maps win; under the strict rule any overlap is refused anyway
-        many = reversed(node.items) if isinstance(node, Sequence) else (node,)
-        for source in many:
+    def _sources(self, node: AnyNode, path: Path) -> Iterator[Mapping]:
+        """The mappings of a merge key's value; under the strict rule any overlap of theirs is refused."""
+        for source in node.items if isinstance(node, Sequence) else (node,):
             target = source.target if isinstance(source, Alias) else source
-            if not isinstance(target, Mapping):
+            if isinstance(target, Mapping):
+                yield target
+            else:
                 self._fault(source, path, "merge", "map merge requires map or sequence of maps as the value", DECODER)
-                continue
-            if id(target) in self._open:
-                self._fault(source, path, "yaml-alias", "anchor value contains itself", DECODER)
-                continue
-            self._open.add(id(target))
-            for key, (key_node, value) in self._entries(target, path).items():
-                self._add(entries, key, key_node, value, path)
-            self._open.discard(id(target))
-
-
-def _is_merge_tag(node: Scalar) -> bool:
-    return node.tag == scalars.MERGE
 
 
 def _wanted(kind: Kind) -> str:

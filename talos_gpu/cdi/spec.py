@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from talos_gpu.cdi.aliases import aliasing
 from talos_gpu.cdi.decoder import Decoder, Path, render_path
 from talos_gpu.cdi.errors import SpecFault, SpecInvalid
 from talos_gpu.cdi.model import Spec
@@ -35,6 +36,9 @@ def read(text: str, library: Library) -> tuple[Spec, AnyNode | None, list[SpecFa
         root = compose(text)
     except Unreadable as error:
         return Spec(), None, [error.fault]
+    # no alias without its sign; most specs have none
+    if root is not None and "*" in text and (fault := aliasing(root)):
+        return Spec(), root, [fault]
     decoder = Decoder(library)
     spec = decoder.spec(root)
     found = decoder.faults

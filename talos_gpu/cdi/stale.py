@@ -23,6 +23,7 @@ _DRIVERS = (
 )
 _GPU_UUID = re.compile(r"GPU-[0-9a-f-]{36}")
 _INDEX = re.compile(r"\d+")
+_MIG = re.compile(r"MIG-.+|(?:mig)?\d+:\d+")
 _GPU_NODE = re.compile(r"/dev/nvidia\d+")
 
 
@@ -65,7 +66,8 @@ class HostFacts:
     majors: Mapping[str, int] | None = None
     """Driver name -> major of the character devices in /proc/devices."""
     nodes: Mapping[str, tuple[int, int]] | None = None
-    """Device nodes that the host has, with (major, minor)."""
+    """Device nodes that the host has, with (major, minor), where the caller can look at them itself: the Talos API
+    does not tell the numbers, so that `device-minor` is never found of a node."""
     missing: Set[str] | None = None
     """Of the paths that the spec names on the host (mounts, device nodes, hook binaries) those that are not there."""
     toolkit: str | None = None
@@ -196,6 +198,8 @@ def _gpus(spec: Spec, host: HostFacts) -> Iterator[Finding]:
             source,
         )
     if named:
+        if any(_MIG.fullmatch(device.name) for device in spec.devices):
+            return  # a GPU in MIG mode is given by its slices, under no name of its own
         for name in sorted(host.gpus - named):
             yield Finding(
                 Check.GPU_NEW,

@@ -19,13 +19,17 @@ _DefaultT = TypeVar("_DefaultT")
 def main(words: Sequence[str]) -> int:
     """Run the command with the words behind `cdi`; the exit code. Raises TalosGpuError for unusable input."""
     options = parser().parse_args(words or ["--help"])
+    if options.from_node and (getattr(options, "file", "") or getattr(options, "files", ())):
+        return _unusable("--from-node takes no FILE: name the node's file with --path")
     run = {"validate": validate, "patch": patch, "diff": diff, "resolve": resolve, "show": show}[options.command]
-    return run(options)
+    with cdi_files.stdout():
+        return run(options)
 
 
 def validate(options: Namespace) -> int:
     """Print the verdict on each spec."""
     results: list[tuple[str, list[cdi.SpecFault], list[cdi.Remark], tuple[cdi.Finding, ...]]] = []
+    unreadable: list[tuple[str, cdi.SpecUnreadable]] = []
     library = _library(options, Library.V1_0_1)
     if options.from_node:
         from talos_gpu.cli import cdi_node  # noqa: PLC0415 - the Talos client is heavy
@@ -35,26 +39,43 @@ def validate(options: Namespace) -> int:
         results.append((f"{options.from_node}:{options.path}", *judged, seen.stale))
     else:
         names: list[str] = options.files or [STDIN]
-        results += [(_called(name), *_judged(cdi_files.read(name), library, options.kind, name), ()) for name in names]
+        for name in names:
+            try:
+                results.append((_called(name), *_judged(cdi_files.read(name), library, options.kind, name), ()))
+            except cdi.SpecUnreadable as error:
+                unreadable.append((_called(name), error))
     if options.as_json:
-        _print_json({"specs": [cdi_text.verdict_json(*result) for result in results]})
+        _print_json(
+            {
+                "specs": [cdi_text.verdict_json(*result) for result in results],
+                "unreadable": [{"file": name, "error": reason.message} for name, reason in unreadable],
+            }
+        )
     else:
         for result in results:
             print(cdi_text.verdict(*result))
+    for _, reason in unreadable:
+        _complain(str(reason))
+    if unreadable:
+        return UNUSABLE
     return FINDINGS if any(faults or remarks or stale for _, faults, remarks, stale in results) else FINE
 
 
 def patch(options: Namespace) -> int:
     """Write the patched spec."""
-    if options.in_place and (options.output or options.from_node or options.file == STDIN):
+    if options.in_place and (options.output or options.from_node or options.file in ("", STDIN)):
         return _unusable("--in-place needs a FILE, and neither --output nor --from-node")
-    source = cdi.decode(_bytes(options, options.file))
+    name, read = _called(options.file or STDIN), _bytes(options, options.file)
     try:
-        strategy = cdi.Strategy(options.strategy)
+        source, strategy = cdi.decode(read), cdi.Strategy(options.strategy)
         patched = cdi.patch(source.text, strategy, library=_library(options, Library.V1_0_1))
         _require_kind(patched.kind, options.kind)
-    except (cdi.HookPathUnknown, cdi.PatchUnsafe, cdi.KindUnexpected) as error:
-        _complain(f"{_called(options.file)}: {error}")
+    except cdi.CdiError as error:
+        if options.as_json:
+            _print_json(cdi_text.refused_json(name, error))
+        if isinstance(error, cdi.SpecInvalid):
+            raise
+        _complain(f"{name}: {error}")
         return FINDINGS
     data = source.encoded(patched.text)
     target = options.file if options.in_place else options.output
@@ -150,7 +171,7 @@ def _library(options: Namespace, default: _DefaultT) -> Library | _DefaultT:
 
 def _bytes(options: Namespace, file: str) -> bytes:
     if not options.from_node:
-        return cdi_files.read(file)
+        return cdi_files.read(file or STDIN)
     from talos_gpu.cli import cdi_node  # noqa: PLC0415 - the Talos client is heavy
 
     return cdi_node.read(options.from_node, options.project, options.path)

@@ -6,6 +6,8 @@ import errno
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from talos_gpu.cdi import SpecUnreadable
@@ -23,19 +25,38 @@ _REASONS = {
 def read(source: str) -> bytes:
     """The bytes of a file, or of standard input for `-`. Raises SpecUnreadable."""
     if source == STDIN:
+        if sys.stdin is None:  # as Python has it when it is started with the stream closed
+            raise SpecUnreadable("standard input is closed", remedy="name a file, or pipe a spec in")
         if sys.stdin.isatty():
             raise SpecUnreadable(
                 "no file is named and nothing is piped in", remedy="talosctl read PATH | talos-gpu cdi ..."
             )
-        return sys.stdin.buffer.read()
     try:
+        if source == STDIN:
+            return sys.stdin.buffer.read()
         if Path(source).is_dir():
             raise SpecUnreadable(
                 f"{source}: it is a folder", remedy=f"name a file in it, or: talos-gpu cdi resolve {source}"
             )
         return Path(source).read_bytes()
     except OSError as error:
-        raise _unreadable(source, error) from None
+        raise _unreadable("standard input" if source == STDIN else source, error) from None
+
+
+@contextmanager
+def stdout() -> Iterator[None]:
+    """What is printed inside is written at its end. Raises SpecUnreadable where standard output takes nothing."""
+    if sys.stdout is None:
+        raise SpecUnreadable("standard output is closed", remedy="send it to a file or a pipe")
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # Python writes what is left once more when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise _unreadable("standard output", error) from None
 
 
 def write(target: str, data: bytes) -> None:
@@ -44,6 +65,8 @@ def write(target: str, data: bytes) -> None:
     A symbolic link stays, the file that it names is replaced. Raises SpecUnreadable; then the old file is as it was.
     """
     path = Path(os.path.realpath(target))
+    if path.is_symlink():  # only where links lead in a circle
+        raise _unreadable(target, OSError(errno.ELOOP, ""))
     try:
         old = path.stat() if path.exists() else None
         if old is not None and not stat.S_ISREG(old.st_mode):

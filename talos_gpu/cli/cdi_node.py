@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from talos_gpu.cdi import (
     File,
     Finding,
     Folder,
-    HostFacts,
     Library,
     Resolution,
-    Spec,
     SpecInvalid,
     SpecUnreadable,
     decode,
-    facts_of,
     freshness,
     ignored_because,
     parse,
@@ -29,9 +25,7 @@ from talos_gpu.settings.stack_file import stack_settings
 from talos_gpu.talos.client import MachineClient, dialled
 from talos_gpu.talos.errors import ApiError, NotFound
 from talos_gpu.talos.facts import read_facts
-
-_GPUS = "/proc/driver/nvidia/gpus"
-_UUID = re.compile(r"^GPU UUID:\s*(GPU-[0-9a-f-]{36})\s*$", re.MULTILINE)
+from talos_gpu.talos.host import host_facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +58,7 @@ def inspect(stack: str, project: str, path: str, library: Library | None) -> See
                 spec = parse(decode(data).text, library=used)
             except SpecInvalid:
                 return Seen(data, used, ())
-            missing, gpus = await asyncio.gather(_missing(client, spec), _gpus(client))
-            host = HostFacts(
-                driver=node.driver, majors=node.char_majors, missing=missing, toolkit=node.toolkit, gpus=gpus
-            )
-            return Seen(data, used, freshness(spec, host))
+            return Seen(data, used, freshness(spec, await host_facts(client, node, spec)))
 
     return asyncio.run(looking())
 
@@ -119,37 +109,3 @@ async def _file(client: MachineClient, folder: str, name: str) -> File:
         return File(name, await client.read(f"{folder.rstrip('/')}/{name}"))
     except ApiError as error:
         return File(name, error=f"cannot be read: {error.detail}")
-
-
-async def _missing(client: MachineClient, spec: Spec) -> frozenset[str]:
-    """Of the paths that the spec names those that the node does not have; a folder it cannot list tells nothing."""
-    needed = facts_of(spec)
-    paths = {*needed.host_paths, *needed.executables}
-    parents = sorted({str(PurePosixPath(path).parent) for path in paths})
-    listed = await asyncio.gather(*(_names(client, parent) for parent in parents))
-    names = dict(zip(parents, listed, strict=True))
-    return frozenset(path for path in paths if not _has(names[str(PurePosixPath(path).parent)], path))
-
-
-def _has(names: Iterable[str] | None, path: str) -> bool:
-    return names is None or PurePosixPath(path).name in names
-
-
-async def _names(client: MachineClient, folder: str) -> frozenset[str] | None:
-    try:
-        # nothing listed tells nothing: it may be a symbolic link, which the node lists as itself
-        return frozenset(entry.path for entry in await client.list(folder)) or None
-    except NotFound:
-        return frozenset()
-    except ApiError:
-        return None
-
-
-async def _gpus(client: MachineClient) -> frozenset[str] | None:
-    """UUIDs of the GPUs, None where the driver does not tell them."""
-    try:
-        entries = await client.list(_GPUS)
-        texts = await asyncio.gather(*(client.read(f"{_GPUS}/{entry.path}/information") for entry in entries))
-    except ApiError:
-        return None
-    return frozenset(uuid for text in texts for uuid in _UUID.findall(text.decode(errors="replace"))) or None

@@ -54,7 +54,7 @@ def parser() -> ArgumentParser:
     expects(validate)
 
     patch = command("patch", _PATCH)
-    patch.add_argument("file", nargs="?", default=STDIN, metavar="FILE", help="a spec; - or none: standard input")
+    patch.add_argument("file", nargs="?", default="", metavar="FILE", help="a spec; - or none: standard input")
     strategies = [str(strategy) for strategy in Strategy]
     patch.add_argument("--strategy", choices=strategies, default=str(Strategy.REAL), help="default: %(default)s")
     patch.add_argument("-o", "--output", default="", metavar="FILE", help="write here, by rename; else to stdout")
@@ -74,6 +74,6 @@ def parser() -> ArgumentParser:
     resolve.add_argument("--device", metavar="KIND=NAME", default="", help="only: does this device resolve?")
 
     show = command("show", _SHOW)
-    show.add_argument("file", nargs="?", default=STDIN, metavar="FILE", help="a spec; - or none: standard input")
+    show.add_argument("file", nargs="?", default="", metavar="FILE", help="a spec; - or none: standard input")
     reads(show)
     return root

@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def verdict(name: str, faults: Sequence[SpecFault], remarks: Sequence[Remark], stale: Sequence[Finding]) -> str:
-    """A line a finding, `NAME:LINE:COLUMN: ...` as compilers write; one line `NAME: ok` for none."""
-    lines = [f"{name}:{fault}" for fault in faults]
+    """A line a finding, `NAME:LINE:COLUMN: ...` as compilers write, and its source; one line `NAME: ok` for none."""
+    lines = [f"{name}:{fault}\n  source: {fault.source}" for fault in faults]
     for remark in remarks:
         place = f"{name}:{remark.line}" if remark.line else name
-        lines.append(f"{place}: warning: {remark.message} [{remark.rule}]")
+        lines.append(f"{place}: warning: {remark.message} [{remark.rule}]\n  source: {remark.source}")
     for finding in stale:
         word = "stale" if finding.breaks else "warning"
         lines.append(f"{name}: {word}: {finding.evidence} [{finding.check}]\n  cause: {finding.cause}")
-        lines.append(f"  remedy: {finding.remedy}")
+        lines.append(f"  remedy: {finding.remedy}\n  source: {finding.source}")
     return "\n".join(lines or [f"{name}: ok"])
 
 
@@ -77,6 +77,17 @@ def summary_json(spec: Spec, digest: str) -> dict[str, Any]:
         "hooks": [{"name": hook.hook_name, "path": hook.path, "args": list(hook.args)} for hook in spec.hooks()],
         "mounts": [{"host": mount.host_path, "container": mount.container_path} for mount in spec.mounts()],
         "sha256": digest,
+    }
+
+
+def refused_json(name: str, error: cdi.CdiError) -> dict[str, Any]:
+    """Why a spec was not patched, for programs; `faults` are the CDI library's, none where that accepts it."""
+    faults = error.faults if isinstance(error, cdi.SpecInvalid) else ()
+    return {
+        "file": name,
+        "refused": error.message,
+        "remedy": error.remedy,
+        "faults": [asdict(fault) for fault in faults],
     }
 
 

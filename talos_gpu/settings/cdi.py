@@ -35,7 +35,8 @@ class Cdi(Strict):
     regenerate: Literal["never", "boot"] = Field(
         default="never",
         title="Regeneration",
-        description="`boot`: the installer generates and patches anew by itself when the driver moved.",
+        description="`boot`: the installer generates and patches anew by itself when the driver moved, or when a "
+        "device node or path that the spec names is missing at two looks in a row.",
     )
     image: Image = Field(
         default="docker.io/library/debian:12-slim",

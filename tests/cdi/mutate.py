@@ -155,7 +155,7 @@ class Mutator:
     def _change(self, spec: dict[str, Any]) -> None:
         pick = self.random
         parent, key = pick.choice(self._places(spec))
-        match pick.randrange(9):
+        match pick.randrange(10):
             case 0 | 1:
                 parent[key] = self._token(pick.choice(WRITTEN))
             case 2:
@@ -170,9 +170,27 @@ class Mutator:
                 parent.append(copy.deepcopy(parent[key]))
             case 7:
                 spec["cdiVersion"] = pick.choice(VERSIONS)
+            case 8:
+                self._multiply(spec)
             case _:
                 if isinstance(parent, dict) and "name" in parent:
                     parent["name"] = pick.choice(WORDS)
+
+    def _multiply(self, spec: dict[str, Any]) -> None:
+        """Makes many values of few, about where go-yaml's guard begins to refuse: by aliases, or by merge keys."""
+        pick = self.random
+        devices = spec.get("devices")
+        if pick.random() < 0.5 or not isinstance(devices, list):
+            merged = "&m0 {}"
+            for depth in range(1, pick.randrange(2, 16)):
+                merged = f"&m{depth} {{<<: [{merged}, *m{depth - 1}]}}"
+            spec["annotations"] = self._token(merged)
+            return
+        env = ", ".join(f"A{number}=b" for number in range(pick.choice((50, 300, 420, 600))))
+        edits = self._token(f"&e {{env: [{env}]}}")
+        devices.append({"name": "first", "containerEdits": edits})
+        again = self._token("*e")
+        devices += ({"name": f"d{number}", "containerEdits": again} for number in range(pick.choice((2, 110, 200))))
 
     def _edit(self, text: str) -> str:
         """Changes the text itself: whole lines, anchors, aliases, merge keys, junk."""

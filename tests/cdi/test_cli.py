@@ -67,8 +67,10 @@ def test_validate_says_every_fault_with_its_place(run: Run, real_spec: str) -> N
     assert run("validate", stdin=text.encode()) == Done(
         1,
         "stdin:257:7: kind: kind 'gpu' is no <vendor>/<class> [kind]\n"
+        "  source: pkg/parser/parser.go ParseQualifier\n"
         "stdin:258:1: foo: unknown field 'foo', known: cdiVersion, kind, annotations, devices, containerEdits "
-        "[unknown-field]\n",
+        "[unknown-field]\n"
+        "  source: encoding/json Decoder with DisallowUnknownFields\n",
         "",
     )
 
@@ -103,26 +105,33 @@ def test_validate_by_the_library_of_a_newer_containerd(run: Run) -> None:
 
 SECOND = "a second YAML document starts here: the CDI library reads the first alone"
 BAD: dict[str, tuple[bytes, str]] = {
-    "empty file": (b"", "stdin:1:1: no spec in it [empty]\n"),
+    "empty file": (b"", "stdin:1:1: no spec in it [empty]\n  source: pkg/cdi/spec.go ReadSpec\n"),
     "two documents": (
         (HEAD + "---\n" + HEAD).encode(),
-        f"stdin:4: warning: {SECOND} [second-document]\n",
+        f"stdin:4: warning: {SECOND} [second-document]\n  source: sigs.k8s.io/yaml yaml.go UnmarshalStrict\n",
     ),
     "junk behind the first document": (
         (HEAD + "---\n}{\n").encode(),
-        f"stdin:4: warning: {SECOND} [second-document]\n",
+        f"stdin:4: warning: {SECOND} [second-document]\n  source: sigs.k8s.io/yaml yaml.go UnmarshalStrict\n",
     ),
     "a hook with a relative path": (
         (HEAD + "containerEdits: {hooks: [{hookName: prestart, path: bin/hook}]}\n").encode(),
-        "stdin:4: warning: hook path 'bin/hook' is relative: a container that gets it fails to start [relative-hook]\n",
+        (
+            "stdin:4: warning: hook path 'bin/hook' is relative: a container that gets it fails to start "
+            "[relative-hook]\n"
+            "  source: OCI runtime-spec config.md, POSIX-platform hooks: path is absolute\n"
+        ),
     ),
     "bytes that are no UTF-8": (
         HEAD.encode() + b"# \xff\n",
-        "stdin:4:3: byte 94 is no UTF-8: invalid start byte [encoding]\n",
+        (
+            "stdin:4:3: byte 94 is no UTF-8: invalid start byte [encoding]\n"
+            "  source: sigs.k8s.io/yaml goyaml.v2/readerc.go\n"
+        ),
     ),
     "another kind": (
         HEAD.replace("nvidia.com/gpu", "amd.com/gpu").encode(),
-        "stdin: warning: the spec is of kind 'amd.com/gpu', not 'nvidia.com/gpu' [kind]\n",
+        "stdin: warning: the spec is of kind 'amd.com/gpu', not 'nvidia.com/gpu' [kind]\n  source: --kind\n",
     ),
 }
 
@@ -139,7 +148,7 @@ def test_yml_is_said_to_be_ignored(run: Run, tmp_path: Path) -> None:
     assert run("validate", path) == Done(
         1,
         f"{path}: warning: CDI reads only names that end in .yaml or .json, this one ends in .yml; "
-        "rename it to end in .yaml [file-name]\n",
+        "rename it to end in .yaml [file-name]\n  source: pkg/cdi/spec-dirs.go scanSpecDirs\n",
         "",
     )
 

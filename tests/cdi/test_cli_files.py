@@ -140,3 +140,69 @@ def test_in_place_needs_a_file(run: Run, spec: Path) -> None:
     wanted = "talos-gpu: --in-place needs a FILE, and neither --output nor --from-node\n"
     assert run("patch", "--in-place") == Done(2, "", wanted)
     assert run("patch", "--in-place", spec, "-o", "x") == Done(2, "", wanted)
+
+
+COMMAND = f"{sys.executable} -m talos_gpu cdi"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("validate <&-", "standard input is closed\n  remedy: name a file, or pipe a spec in"),
+        ("validate FILE >&-", "standard output is closed\n  remedy: send it to a file or a pipe"),
+        ("patch FILE >&-", "standard output is closed\n  remedy: send it to a file or a pipe"),
+        ("patch FILE >/dev/full", "standard output: no space left on device"),
+        ("show FILE --json >/dev/full", "standard output: no space left on device"),
+    ],
+)
+def test_a_stream_that_is_closed_or_full_is_one_error(spec: Path, words: str, told: str) -> None:
+    done = subprocess.run(
+        f"{COMMAND} {words.replace('FILE', str(spec))}", shell=True, capture_output=True, check=False, cwd=ROOT
+    )
+    assert (done.returncode, done.stdout, done.stderr.decode()) == (2, b"", f"talos-gpu: {told}\n")
+
+
+def test_a_link_to_itself_is_not_replaced(run: Run, spec: Path) -> None:
+    loop = spec.parent / "loop.yaml"
+    loop.symlink_to("loop.yaml")
+    assert run("patch", spec, "-o", loop) == Done(2, "", f"talos-gpu: {loop}: its symbolic links lead in a circle\n")
+    assert loop.is_symlink()
+
+
+def test_a_link_to_what_is_not_there_yet_is_followed(run: Run, spec: Path) -> None:
+    link = spec.parent / "link.yaml"
+    link.symlink_to("made.yaml")
+    assert run("patch", spec, "-o", link).code == 0
+    assert (link.is_symlink(), REAL in link.read_text()) == (True, True)
+
+
+@pytest.mark.parametrize("command", ["validate", "patch", "show"])
+def test_a_file_beside_from_node_is_a_usage_error(run: Run, spec: Path, command: str) -> None:
+    assert run(command, spec, "--from-node", "lab") == Done(
+        2, "", "talos-gpu: --from-node takes no FILE: name the node's file with --path\n"
+    )
+
+
+def test_a_refused_patch_says_so_in_json(run: Run) -> None:
+    text = HEAD + "containerEdits: {hooks: [{hookName: prestart, path: /a}]}\n"
+    unknown = run("patch", "--json", stdin=text.encode())
+    assert (unknown.code, unknown.json["file"], unknown.json["faults"]) == (1, "stdin", [])
+    assert unknown.json["refused"] == f"line 4: hook path '/a': none of {WRAPPER}, {REAL}"
+    assert unknown.err.startswith("talos-gpu: stdin: line 4: hook path '/a'")
+    invalid = run("patch", "--json", stdin=b"foo: 1\n")
+    assert (invalid.code, invalid.json["faults"][0]["rule"]) == (2, "unknown-field")
+    assert invalid.err.startswith("talos-gpu: CDI spec invalid, ")
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)], ids=["text", "JSON"])
+def test_a_file_that_cannot_be_read_takes_no_other_verdict_away(run: Run, spec: Path, flags: tuple[str, ...]) -> None:
+    missing = spec.parent / "missing.yaml"
+    done = run("validate", missing, spec, *flags)
+    assert (done.code, done.err) == (2, f"talos-gpu: {missing}: there is no such file\n")
+    if not flags:
+        assert done.out == f"{spec}: ok\n"
+        return
+    assert [(found["file"], found["accepted"]) for found in done.json["specs"]] == [(str(spec), True)]
+    assert done.json["unreadable"] == [
+        {"file": str(missing), "error": f"{missing}: there is no such file"},
+    ]

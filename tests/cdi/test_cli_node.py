@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from talos_gpu.talos.facts import SBOM_ITEMS
-from tests.cdi.command import HEAD, Done, Run
-from tests.cdi.served import INSTALLED, SOURCE, node_of, served
+from talos_gpu.talos.facts import EXTENSIONS, SBOM_ITEMS
+from tests.cdi.command import HEAD, ROOT, Done, Run
+from tests.cdi.served import INSTALLED, SOURCE, UUID, node_of, served
 from tests.talos.fake_talos import ADDRESS, Node
 from tests.talos.pki import Authority, talosconfig
+
+GPU = "/proc/driver/nvidia/gpus/0000:01:00.0/information"
 
 
 @pytest.fixture
@@ -60,6 +62,24 @@ def test_what_moved_on_the_node_is_found(run: Run, stack: Path, node: Node) -> N
         ("driver-version", True),
         ("device-node-missing", True),
     ]
+
+
+def test_majors_that_a_reboot_moved_are_told_as_the_page_shows(
+    run: Run, stack: Path, node: Node, fixtures: Path
+) -> None:
+    """Toolkit 1.19 and later write majors; this is docs/cdi.md's node."""
+    other = node_of((fixtures / "cdi/h100-580/toolkit-1.20.0.yaml").read_text(), "580.159.04")
+    other.files[GPU] = other.files[GPU].replace(UUID.encode(), b"GPU-0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0")
+    other.resources[EXTENSIONS, "1"] = {
+        "metadata": {"name": "nvidia-container-toolkit-production", "version": "580.159.04-v1.20.0"}
+    }
+    node.files, node.resources = other.files, other.resources
+    (stack / "Pulumi.one.yaml").rename(stack / "Pulumi.talos05.yaml")
+    words = "validate --from-node talos05"
+    done = run(*words.split(), "--project", stack)
+    page = (ROOT / "docs/cdi.md").read_text()
+    assert (done.code, done.err) == (1, "")
+    assert f"```console\n$ talos-gpu cdi {words}\n{done.out}```\n" in page, done.out
 
 
 def test_the_nodes_containerd_decides_the_library(run: Run, stack: Path, node: Node) -> None:

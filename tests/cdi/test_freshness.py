@@ -139,3 +139,12 @@ def test_a_spec_by_index_is_counted(real_spec: str) -> None:
         ("gpu-new", "the spec has device nodes of 1 GPUs; the host has 2", False)
     ]
     assert told(spec, HostFacts(gpus={OTHER})) == []
+
+
+def test_a_gpu_in_mig_mode_is_no_new_one(real_spec: str) -> None:
+    """It is given by its slices, beside a GPU that is given whole."""
+    spec = parse(real_spec.replace("name: all", 'name: "1:0"'))
+    assert told(spec, HostFacts(gpus={UUID, OTHER})) == []
+    assert told(spec, HostFacts(gpus={OTHER})) == [
+        ("gpu-gone", f"the spec gives {UUID}; the host has {OTHER}", True),
+    ]

@@ -88,7 +88,7 @@ def test_a_removed_spec(source: str) -> None:
     assert installed_drift(source, INSTALLED, None) == {
         Cause.REMOVED: [f"{INSTALLED} is not there: the installer has not put it there, or has withdrawn it"]
     }
-    assert unfit(None, Strategy.REAL, None, {}) == {Cause.REMOVED: [f"{SOURCE} is not there"]}
+    assert unfit(None, Strategy.REAL) == {Cause.REMOVED: [f"{SOURCE} is not there"]}
 
 
 def test_a_long_diff_is_cut_and_counted() -> None:
@@ -108,9 +108,9 @@ def test_a_long_diff_is_cut_and_counted() -> None:
     ],
 )
 def test_a_generated_spec_that_cannot_be_used(source: str, spoil: tuple[str, str], cause: Cause, line: str) -> None:
-    [(found, lines)] = unfit(source.replace(*spoil).encode(), Strategy.REAL, "535.247.01", {}).items()
+    [(found, lines)] = unfit(source.replace(*spoil).encode(), Strategy.REAL, "535.247.01").items()
     assert (found, line in lines[0]) == (cause, True), lines
 
 
 def test_a_generated_spec_of_junk_is_a_finding_and_no_traceback() -> None:
-    assert unfit(b"\xff\xfe\x00", Strategy.REAL, None, {}).keys() == {Cause.UNFIT}
+    assert unfit(b"\xff\xfe\x00", Strategy.REAL).keys() == {Cause.UNFIT}

@@ -37,6 +37,7 @@ class Host:
     base: Path
     source: str = field(default_factory=FIXTURE.read_text)
     regenerate: str = "never"
+    generate_again_cs: int = 3000
     interval: float = INTERVAL
     """Of the run that was started last: `check` allows three of them since its last look."""
     runs: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -113,6 +114,7 @@ class Host:
             "PAYLOAD": str(self.payload),
             "INTERVAL": str(self.interval),
             "REGENERATE": self.regenerate,
+            "GENERATE_AGAIN_CS": str(self.generate_again_cs),
             "STATUS": str(self.status),
         }
 

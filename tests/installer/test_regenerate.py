@@ -108,7 +108,57 @@ def test_a_failed_generation_installs_nothing_and_tells_why(moved: Host, body: s
     assert moved.check().returncode == 1
 
 
-@pytest.mark.parametrize("gone", [HOOK, "/dev/nvidia0", "proc/driver/nvidia/version"])
+@pytest.mark.parametrize("gone", ["/dev/nvidia0", "/usr/local/glibc/usr/lib/libcuda.so.535.247.01"])
+def test_a_node_or_path_that_is_gone_is_generated_for_once(moved: Host, gone: str) -> None:
+    moved.load_driver("535.247.01")
+    moved.path("generated").write_text(moved.patched.text + "# without it\n")
+    moved.start()
+    moved.wait_installed()
+    moved.path(gone).unlink()
+    moved.wait_installed(moved.path("generated").read_text())
+    moved.rounds(3)
+    assert moved.path("calls").read_text().count("generate") == 1
+
+
+LATE = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvidia-uvm")
+# stands for the sleep between two looks: before each the next of the late nodes comes
+SLEEP = """#!/bin/sh
+for node in {nodes}; do
+    [ -e "$HOST_ROOT$node.late" ] && mv "$HOST_ROOT$node.late" "$HOST_ROOT$node" && break
+done
+exec /bin/sleep "$@"
+"""
+
+
+def test_nodes_that_are_only_late_are_waited_for(moved: Host) -> None:
+    moved.load_driver("535.247.01")
+    for node in LATE:
+        moved.path(node).rename(moved.path(f"{node}.late"))
+    sleep = moved.path("tools/sleep")
+    sleep.write_text(SLEEP.format(nodes=" ".join(LATE)))
+    sleep.chmod(0o755)
+    moved.start()
+    moved.wait_installed()
+    assert moved.log.count("REFUSED: device") == len(LATE)
+    assert not moved.path("calls").exists()
+
+
+@pytest.mark.parametrize(("again_cs", "times"), [(0, 2), (3000, 1)], ids=["later", "not yet"])
+def test_something_else_that_is_gone_is_generated_for_after_a_while(moved: Host, again_cs: int, times: int) -> None:
+    moved.load_driver("535.247.01")
+    moved.generate_again_cs = again_cs
+    moved.path("generated").write_text(moved.patched.text + "# anew\n")
+    moved.path("/dev/nvidia0").unlink()
+    moved.start()
+    moved.wait_installed(moved.path("generated").read_text())
+    moved.path("/dev/nvidia-modeset").unlink()
+    moved.wait_log("REFUSED: device /dev/nvidia-modeset")
+    moved.rounds(3)
+    assert moved.path("calls").read_text().count("generate") == times
+    assert moved.installed() == moved.path("generated").read_text()
+
+
+@pytest.mark.parametrize("gone", [HOOK, "proc/driver/nvidia/version"])
 def test_what_generating_would_not_mend_is_not_generated_for(moved: Host, gone: str) -> None:
     moved.path(gone).unlink()
     moved.start()

@@ -44,6 +44,11 @@ def regenerate_source(job: MainJob) -> str:
     return ']: "- device 0"'
 
 
+def remove_device_node(job: MainJob) -> str:
+    job.inside("/dev/dri/card0").unlink()
+    return f"{SOURCE}: the spec wants /dev/dri/card0; the host does not have it"
+
+
 def edit_part(job: MainJob) -> str:
     part = job.inside(PART)
     part.write_text(part.read_text().replace("/var/run/cdi", "/var/cdi"))
@@ -101,6 +106,7 @@ def installer_processes(job: MainJob) -> list[int]:
         ("machine", "- drift_part", edit_part),
         ("daemonset", "", delete_daemon_set),
         ("spec", "- drift_edited", edit_installed_while_the_installer_hangs),
+        ("source", "- drift_unfit", remove_device_node),
         ("source", "- drift_removed", wipe_var),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
