@@ -10,8 +10,9 @@ from typing_extensions import override
 
 from components.drift import Cause, Drift, sentences
 from components.dynamic import DRIFT, NodeProvider, Props, drifted, moved, run, target, token, whole
-from components.freshness import HOOK_REAL, strategy_on, unfit
+from components.freshness import unfit
 from talos_gpu import cdi
+from talos_gpu.cdi.strategy import HOOK_REAL, strategy_on
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.talos.errors import NotFound
 from talos_gpu.talos.facts import SPEC_SOURCE, NodeFacts, read_facts

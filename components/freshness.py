@@ -8,8 +8,6 @@ from components.drift import Cause, Drift
 from talos_gpu import cdi
 from talos_gpu.talos.facts import SPEC_SOURCE
 
-HOOK_REAL = "nvidia-cdi-hook.real"
-
 _DRIVERS_OF = {
     "/dev/nvidia-uvm": ("nvidia-uvm",),
     "/dev/nvidia-uvm-tools": ("nvidia-uvm",),
@@ -51,12 +49,3 @@ def _majors(needed: cdi.SpecFacts, majors: Mapping[str, int]) -> Iterator[str]:
         have = next((majors[name] for name in _DRIVERS_OF.get(path, ()) if name in majors), None)
         if have is not None and have != major:
             yield f"{SPEC_SOURCE} says major {major} of {path}, the node has {have}"
-
-
-def strategy_on(hook: str, binaries: frozenset[str], table: cdi.Strategy) -> cdi.Strategy:
-    """The hook strategy: what the stack says, else what lies in /usr/local/bin, else the release table's."""
-    if hook != "auto":
-        return cdi.Strategy(hook)
-    if not binaries:
-        return table
-    return cdi.Strategy.REAL if HOOK_REAL in binaries else cdi.Strategy.NONE
