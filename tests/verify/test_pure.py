@@ -19,8 +19,10 @@ from talos_gpu.talos.facts import NodeFacts
 from talos_gpu.verify import inside, render, smi, spec
 from talos_gpu.verify.form import FORM, SCHEMA, json_schema
 from talos_gpu.verify.progress import parse as parse_progress
-from talos_gpu.verify.report import Outcome, Proof, Report, Speed
+from talos_gpu.verify.refine import settle_encoders
+from talos_gpu.verify.report import ENCODERS, Outcome, Proof, Report, Speed
 from talos_gpu.verify.said import Said
+from talos_gpu.verify.smi import Smi
 from talos_gpu.verify.spec import HostSpec
 from talos_gpu.verify.words import ALL, cause_of
 from tests.verify.junit import faults as faults_of_junit
@@ -186,6 +188,28 @@ def test_a_library_that_is_gone_is_named(healthy_spec: str) -> None:
 def test_a_driver_that_could_not_be_read_leaves_freshness_open(healthy_spec: str) -> None:
     unread = On(NodeFacts(unread={"driver": "needs role os:admin"}))
     assert judged(healthy_spec, unread).outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("model", "outcome"),
+    [
+        ("NVIDIA A100-SXM4-40GB", Outcome.ABSENT),
+        ("NVIDIA H100 80GB HBM3", Outcome.ABSENT),
+        ("NVIDIA GeForce GT 1030", Outcome.ABSENT),
+        ("NVIDIA RTX A1000", Outcome.DISPROVEN),
+        ("NVIDIA RTX A3000 Laptop GPU", Outcome.DISPROVEN),
+        ("Quadro P2000", Outcome.DISPROVEN),
+    ],
+)
+def test_a_refused_encoder_is_absent_from_models_that_have_none_and_broken_on_others(
+    model: str, outcome: Outcome
+) -> None:
+    refused = tuple(Proof(name, Outcome.DISPROVEN, "No.", "nvenc-unsupported") for name in ENCODERS)
+    settled = settle_encoders(refused, Smi(model, "535.247.01", 5120, 0, 0, 0))
+    assert {found.outcome for found in settled} == {outcome}
+    code = 1 if outcome is Outcome.DISPROVEN else 0
+    fine = Proof("spec", Outcome.PROVEN, "It is so.")
+    assert Report("s", "n", "", (fine, *settled), needs_encoder=False).exit_code == code
 
 
 def proof(name: str, outcome: Outcome) -> Proof:
