@@ -157,6 +157,25 @@ def test_a_busy_encoder_is_not_disturbed(container: MockContainer) -> None:
     assert not [command for command in container.commands if "ffmpeg" in command]
 
 
+@pytest.mark.parametrize("program", ["ffmpeg", "tdarr-ffmpeg"])
+def test_where_nvidia_smi_does_not_tell_of_the_encoder_a_transcode_in_the_container_is_not_disturbed(
+    container: MockContainer, program: str
+) -> None:
+    container.without.add("nvidia-smi")
+    container.transcoders.append(program)
+    proofs = container.proofs()
+    work = [proofs[name] for name in ("hevc_nvenc", "h264_nvenc", "decode", "cuda")]
+    assert {(proof.outcome, proof.cause) for proof in work} == {(Outcome.UNKNOWN, "busy")}
+    assert f"there is process {program}, which was not disturbed" in work[0].sentence
+    assert not [command for command in container.commands if "ffmpeg" in command]
+    assert container.proofs(while_busy=True)["hevc_nvenc"].outcome is Outcome.PROVEN
+
+
+def test_where_nvidia_smi_does_not_tell_and_nothing_runs_the_work_is_proven(container: MockContainer) -> None:
+    container.without.add("nvidia-smi")
+    assert container.proofs()["hevc_nvenc"].outcome is Outcome.PROVEN
+
+
 def test_a_busy_encoder_is_used_on_demand_and_no_floor_is_applied(container: MockContainer) -> None:
     container.gpu.configure(encoder_load=40)
     proof = container.proofs(while_busy=True, floor=1000.0)["hevc_nvenc"]

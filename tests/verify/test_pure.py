@@ -66,6 +66,14 @@ def test_the_probe_is_read() -> None:
     assert found.tools == {"timeout"}
 
 
+@pytest.mark.parametrize(
+    ("sessions", "tells"), [("0", True), ("2", True), ("[N/A]", False), ("[Not Supported]", False)]
+)
+def test_nvidia_smi_tells_of_the_encoder_only_with_a_number(sessions: str, tells: bool) -> None:
+    [gpu] = smi.parse(f"Quadro P2000, 535.247.01, 5120, 3, {sessions}, 0\n")
+    assert gpu.tells is tells
+
+
 def test_every_known_failure_has_a_name_of_its_own_and_a_sentence() -> None:
     names = [words.cause.name for words in ALL]
     assert len(set(names)) == len(names)
