@@ -22,8 +22,9 @@ from components.dynamic import (
     told_by,
     whole,
 )
-from components.freshness import HOOK_REAL, stale, strategy_on, unfit
+from components.freshness import stale, unfit
 from talos_gpu import cdi
+from talos_gpu.cdi.strategy import HOOK_REAL, strategy_on
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.talos.errors import NotFound
 from talos_gpu.talos.facts import SPEC_SOURCE, NodeFacts, read_facts

@@ -8,8 +8,6 @@ from components.drift import Cause, Drift, told
 from talos_gpu import cdi
 from talos_gpu.talos.facts import SPEC_SOURCE
 
-HOOK_REAL = "nvidia-cdi-hook.real"
-
 
 def unfit(data: bytes | None, strategy: cdi.Strategy, driver: str | None = None) -> Drift:
     """Why a generated spec (None: there is none) cannot be used with a driver (None: any); empty if it can."""
@@ -48,10 +46,3 @@ def _driver(needed: cdi.SpecFacts, driver: str | None) -> Iterator[str]:
         yield f"{SPEC_SOURCE} was made for driver {needed.driver_version}, the node has {driver}"
 
 
-def strategy_on(hook: str, binaries: frozenset[str], table: cdi.Strategy) -> cdi.Strategy:
-    """The hook strategy: what the stack says, else what lies in /usr/local/bin, else the release table's."""
-    if hook != "auto":
-        return cdi.Strategy(hook)
-    if not binaries:
-        return table
-    return cdi.Strategy.REAL if HOOK_REAL in binaries else cdi.Strategy.NONE

@@ -51,7 +51,7 @@ class VerifiedProvider(NodeProvider):
 
     @override
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Whether it still works; the proofs that were recorded stay."""
+        """Whether it still works; the proofs that were recorded stay, unless they were not proven."""
         return ReadResult(id_, run(self._drift(whole(props))))
 
     async def _drift(self, props: Props) -> Props:
@@ -89,9 +89,14 @@ def recorded(props: Props, report: Report) -> Props:
 
 
 def looked_at(props: Props, report: Report) -> Props:
-    """The outputs after a refresh: disproven is drift; an encoder that is busy or out of reach is no news."""
+    """The outputs after a refresh: disproven is drift; an encoder that is busy or out of reach is no news.
+
+    What takes a drift away is recorded, for the proofs before it may say `Not tried`; else no run's speeds are news.
+    """
     if report.outcome is Outcome.UNKNOWN:
         return props
+    if report.outcome is Outcome.PROVEN and props.get(DRIFT):
+        return recorded(props, report)
     return {**props, DRIFT: [f"{proof.name}: {proof.sentence}" for proof in _wrong(report)]}
 
 

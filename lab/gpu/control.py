@@ -30,7 +30,7 @@ SETTINGS: Mapping[str, str] = {
     "devices": "how many GPUs CUDA and NVML count",
     "ptx": "cuModuleLoadData's result: 221 no PTX JIT compiler",
     "api": "newest NVENC API, MAJOR.MINOR: 10.0 is a driver too old for ffmpeg",
-    "nvenc_open": "NvEncOpenEncodeSessionEx's result: 2 unsupported device, 10 out of memory",
+    "nvenc_open": "NvEncOpenEncodeSessionEx's result: 2 unsupported device, 10 out of memory, 21 session limit",
     "nvenc_init": "NvEncInitializeEncoder's result",
     "codecs": "none, h264, hevc or h264+hevc: what the GPU encodes",
     "sessions": "NVENC session limit over all containers; 0: none",

@@ -12,6 +12,8 @@ from types import MappingProxyType
 CDI_HOOK = "/usr/local/bin/nvidia-cdi-hook"
 CDI_HOOK_REAL = "/usr/local/bin/nvidia-cdi-hook.real"
 NVIDIA_CTK = "/usr/local/bin/nvidia-ctk"
+HOOK_REAL = "nvidia-cdi-hook.real"
+"""What lies in /usr/local/bin beside the wrapper, and nowhere else."""
 
 
 class Strategy(StrEnum):
@@ -42,3 +44,12 @@ class Strategy(StrEnum):
     def executable(self) -> str:
         """The hook binary to name when generating a spec that needs no patch; "" leaves it to nvidia-ctk."""
         return {Strategy.NONE: "", Strategy.REAL: CDI_HOOK_REAL, Strategy.NVIDIA_CTK: NVIDIA_CTK}[self]
+
+
+def strategy_on(hook: str, binaries: frozenset[str], table: Strategy) -> Strategy:
+    """The hook strategy: what the stack says, else what lies in /usr/local/bin, else the release table's."""
+    if hook != "auto":
+        return Strategy(hook)
+    if not binaries:
+        return table
+    return Strategy.REAL if HOOK_REAL in binaries else Strategy.NONE

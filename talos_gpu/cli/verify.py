@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -43,6 +44,10 @@ def verify(
     def credentials(found: Settings) -> Credentials:
         return Credentials(found.talosconfig, found.kubeconfig)
 
+    if image and not pod:
+        raise typer.BadParameter("is for the throwaway pod: add --pod", param_hint="--image")
+    if junit is not None:
+        _writable(junit)
     named = {stack: stack_settings(project / f"Pulumi.{stack}.yaml") for stack in dict.fromkeys(stacks)}
     options = Options(pod, image or None, floor, while_busy, ffmpeg, start_seconds)
 
@@ -52,8 +57,26 @@ def verify(
         )
 
     reports = asyncio.run(all_at_once())
-    if junit is not None:
-        junit.write_text(render.as_junit(reports), encoding="utf-8")
     typer.echo(render.as_json(reports) if as_json else "".join(map(render.as_text, reports)), nl=False)
     codes = [report.exit_code for report in reports]
+    if junit is not None:
+        try:
+            junit.write_text(render.as_junit(reports), encoding="utf-8")
+        except OSError as error:
+            typer.echo(f"error: {junit} was not written: {error.strerror}", err=True)
+            codes.append(2)
     raise typer.Exit(1 if 1 in codes else max(codes))
+
+
+def _writable(file: Path) -> None:
+    """Raise BadParameter, before anything is proven, where the file cannot be written."""
+    folder = file.parent
+    wrong = ""
+    if not folder.is_dir():
+        wrong = f"{folder} is no folder: make it first"
+    elif file.is_dir():
+        wrong = f"{file} is a folder: name a file in it"
+    elif not os.access(file if file.exists() else folder, os.W_OK):
+        wrong = f"{file} may not be written by this user: name another place"
+    if wrong:
+        raise typer.BadParameter(wrong, param_hint="--junit")

@@ -23,7 +23,7 @@ _UNASKED_SECONDS = 60.0
 _NOT_FOUND, _TOO_MANY = 404, 429
 """The eviction API's answers: gone meanwhile; a PodDisruptionBudget does not allow it now."""
 _MIRROR = "kubernetes.io/config.mirror"
-_BUSY = r"""
+BUSY = r"""
 for comm in /proc/[0-9]*/comm; do
   { read -r name <"$comm"; } 2>/dev/null || continue
   case $name in ffmpeg*|tdarr-ffmpeg*|HandBrakeCLI*) echo "process $name";; esac
@@ -33,7 +33,7 @@ nvidia-smi --query-gpu=encoder.stats.sessionCount --format=csv,noheader,nounits 
 done
 exit 0
 """
-"""POSIX sh. The sessions are the GPU's: those of other containers are among them."""
+"""POSIX sh, a line for each that encodes. The sessions are the GPU's: those of other containers are among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ async def busy(cluster: Cluster, node: str, worker: str) -> list[str]:
         if pod.node != node or pod.phase != "Running" or not pod.ready:
             continue
         try:
-            said = await cluster.exec_in_pod(pod.namespace, pod.name, ["sh", "-c", _BUSY], seconds=30)
+            said = await cluster.exec_in_pod(pod.namespace, pod.name, ["sh", "-c", BUSY], seconds=30)
         except PodNotFound:
             continue
         found += said.stdout.splitlines()

@@ -8,9 +8,10 @@ from collections.abc import Coroutine
 from typing import Any, Self, TypeVar
 
 from talos_gpu.cdi import Strategy
+from talos_gpu.cdi.strategy import strategy_on
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.talos.client import MachineClient, dialled
-from talos_gpu.talos.facts import read_facts
+from talos_gpu.talos.facts import NodeFacts, read_facts
 from talos_gpu.talos.releases import strategy_for
 from talos_gpu.verify import spec
 from talos_gpu.verify.report import Proof
@@ -29,12 +30,12 @@ async def look(subject: Subject, talosconfig: str, host: asyncio.Future[Host]) -
         async with dialled(talosconfig, subject.endpoint, subject.address) as client, _Asked() as asked:
             facts = asked.start(read_facts(client))
             pretended = asked.start(_pretended(client))
-            path = spec.NATIVE if subject.method == "native" else spec.INSTALLED
-            looking = asked.start(spec.read_host_spec(client, path, facts)) if _has_spec(subject.method) else None
+            looking = asked.start(_read(client, subject, facts)) if _has_spec(subject.method) else None
             host.set_result(Host((await facts).char_majors, await pretended))
             if looking is None:
                 return spec.skipped(subject.method)
-            return spec.judge(await looking, _strategy(subject), _since(started))
+            found = await looking
+            return spec.judge(found, _strategy(subject, found.binaries), _since(started))
     except TalosGpuError as error:
         return spec.could_not_read(error, _since(started))
     finally:
@@ -66,8 +67,13 @@ def _has_spec(method: str) -> bool:
     return method in ("spec", "native")
 
 
-def _strategy(subject: Subject) -> Strategy:
-    return Strategy(subject.hook) if subject.hook != "auto" else strategy_for(subject.release).hook
+async def _read(client: MachineClient, subject: Subject, facts: asyncio.Task[NodeFacts]) -> spec.HostSpec:
+    path = spec.NATIVE if subject.method == "native" else spec.INSTALLED
+    return await spec.read_host_spec(client, path, strategy_for(subject.release).cdi_spec_dirs_default, facts)
+
+
+def _strategy(subject: Subject, binaries: frozenset[str]) -> Strategy:
+    return strategy_on(subject.hook, binaries, strategy_for(subject.release).hook)
 
 
 async def _pretended(client: MachineClient) -> bool:

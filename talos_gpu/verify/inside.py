@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from talos_gpu.verify.report import Outcome, Proof
@@ -44,6 +44,9 @@ COMMAND = ("sh", "-c", PROBE)
 
 NODES = ("/dev/nvidiactl", "/dev/nvidia-uvm")
 """Needed beside at least one /dev/nvidiaN."""
+DEVICES, CAPABILITIES = "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES"
+NEEDED = ("compute", "video")
+"""Capabilities: CUDA's libraries, and NVENC's with NVDEC's."""
 LIBRARIES = ("libnvidia-ml", "libcuda", "libnvidia-encode", "libnvcuvid")
 _DRIVERS = {"/dev/nvidia-uvm": ("nvidia-uvm",), "/dev/nvidia-uvm-tools": ("nvidia-uvm",)}
 """Device node -> names of its driver in /proc/devices; the others' major is always 195."""
@@ -137,14 +140,19 @@ _REGENERATE = "generate and install the CDI spec anew (pulumi up --refresh), the
 
 
 def judge(said: Said, driver: str, host_majors: Mapping[str, int] | None) -> Proof:
-    """Devices, libraries, env against the stack's `driver` and the host's majors; every fault in one sentence each."""
+    """Devices, libraries, env against the stack's `driver` and the host's majors; every fault in a sentence of its own.
+
+    The cause is that of the deepest.
+    """
     found = parse(said.stdout)
     if said.rc != 0:
         sentence = f"The container could not be looked into: {said.words.splitlines()[-1] if said.words else said.rc}"
         return Proof(NAME, Outcome.UNKNOWN, sentence, "probe-failed", seconds=said.seconds)
     evidence = tuple(line for line in said.stdout.splitlines() if not line.startswith("tool "))
-    for outcome, cause, sentence, remedy in _faults(found, driver, host_majors):
-        return Proof(NAME, outcome, sentence, cause, remedy, evidence, "", said.seconds)
+    if faults := _faults(found, driver, host_majors):
+        sentence = " ".join(fault.sentence for fault in faults)
+        remedy = "; ".join(dict.fromkeys(fault.remedy for fault in faults))
+        return Proof(NAME, Outcome.DISPROVEN, sentence, faults[0].cause, remedy, evidence, "", said.seconds)
     gpus = sum(1 for path in found.nodes if _GPU_NODE.match(path))
     sentence = (
         f"{gpus} GPU{'s' if gpus != 1 else ''}, its device nodes and driver libraries {driver} are in the container."
@@ -152,46 +160,67 @@ def judge(said: Said, driver: str, host_majors: Mapping[str, int] | None) -> Pro
     return Proof(NAME, Outcome.PROVEN, sentence, evidence=evidence, seconds=said.seconds)
 
 
-def _faults(found: Inside, driver: str, host_majors: Mapping[str, int] | None) -> list[tuple[Outcome, str, str, str]]:
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    cause: str
+    sentence: str
+    remedy: str
+
+
+def _faults(found: Inside, driver: str, host_majors: Mapping[str, int] | None) -> list[_Fault]:
     """The faults, the deepest first."""
-    faults: list[tuple[Outcome, str, str, str]] = []
-    bad = Outcome.DISPROVEN
+    faults: list[_Fault] = []
     missing = found.missing_nodes()
     if not found.nodes and not found.libraries:
-        void = found.env.get("NVIDIA_VISIBLE_DEVICES") == "void"
+        void = found.env.get(DEVICES) == "void"
         why = "though the spec's env is there" if void else "the pod runs without the NVIDIA runtime"
         remedy = "give the pod the stack's runtimeClassName and NVIDIA_VISIBLE_DEVICES=all, and restart it"
-        return [(bad, "nothing-injected", f"Nothing of the GPU is in the container: {why}.", remedy)]
+        return [_Fault("nothing-injected", f"Nothing of the GPU is in the container: {why}.", remedy)]
     if missing:
         cause = "uvm-missing" if missing == ["/dev/nvidia-uvm"] else "node-missing"
         also = " nvidia-smi works without it, CUDA does not." if cause == "uvm-missing" else ""
-        faults.append((bad, cause, f"{', '.join(missing)} {_is(missing)} not in the container.{also}", _REGENERATE))
+        faults.append(_Fault(cause, f"{', '.join(missing)} {_is(missing)} not in the container.{also}", _REGENERATE))
     for path, have, kernel in found.stale_nodes(host_majors):
         sentence = (
             f"{path} in the container has major {have}, the kernel's is now {kernel}: the spec or the pod is older "
             "than the last boot; nvidia-smi does not notice that, CUDA dies of it."
         )
-        faults.append((bad, "uvm-stale", sentence, _REGENERATE))
+        faults.append(_Fault("uvm-stale", sentence, _REGENERATE))
     if refused := found.refused_nodes():
         sentence = f"{', '.join(refused)} may not be opened: the device cgroup or the node's mode refuses it."
-        faults.append((bad, "node-refused", sentence, _RESTART))
+        faults.append(_Fault("node-refused", sentence, _RESTART))
     if absent := [name for name in LIBRARIES if name not in found.libraries]:
         sentence = f"{', '.join(f'{name}.so' for name in absent)} {_is(absent)} not in the container."
-        faults.append((bad, "library-missing", sentence, _REGENERATE))
+        faults.append(_Fault("library-missing", sentence, _REGENERATE))
     if found.unlinked:
         sentence = (
             f"{', '.join(found.unlinked)}: mounted without the .so.1 link that programs ask for; the spec's hooks did "
             "not run."
         )
-        faults.append((bad, "library-unlinked", sentence, _REGENERATE))
+        faults.append(_Fault("library-unlinked", sentence, _REGENERATE))
     versions = sorted({version for version in found.libraries.values() if version} - {driver})
     if versions:
         sentence = (
             f"The driver libraries in the container are of version {', '.join(versions)}, the stack says {driver}."
         )
         remedy = "correct node.gpu.driver in the stack, or " + _REGENERATE
-        faults.append((bad, "library-version", sentence, remedy))
-    return faults
+        faults.append(_Fault("library-version", sentence, remedy))
+    return [*faults, *_unasked(found.env)]
+
+
+def _unasked(env: Mapping[str, str]) -> Iterator[_Fault]:
+    """What the proofs need and the environment does not ask for; CDI leaves `void` and obeys no capabilities."""
+    devices, given = env.get(DEVICES), env.get(CAPABILITIES)
+    if devices == "none":
+        sentence = f"{DEVICES}=none asks for no GPU: what is here came by another way than the stack's."
+        yield _Fault("env-devices", sentence, f"set {DEVICES}=all, and restart the pod")
+    if given is None or devices == "void":
+        return
+    asked = {word.strip() for word in given.split(",")}
+    lacking = [] if "all" in asked else [name for name in NEEDED if name not in asked]
+    if lacking:
+        sentence = f"{CAPABILITIES}={given} lacks {', '.join(lacking)}, which legacy injection obeys."
+        yield _Fault("env-capabilities", sentence, f"set {CAPABILITIES}=compute,video,utility, and restart the pod")
 
 
 def _is(names: list[str]) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,10 +82,13 @@ def _but(pod: PodState) -> str:
 
 
 @contextlib.asynccontextmanager
-async def throwaway(cluster: Cluster, subject: Subject, image: str, seconds: float) -> AsyncIterator[PodContainer]:
+async def throwaway(
+    cluster: Cluster, subject: Subject, image: str, seconds: float, note: Callable[[str], None]
+) -> AsyncIterator[PodContainer]:
     """A pod that gets the GPU as the worker does and may do nothing else; deleted at the end, whatever happens.
 
-    Raises PodStuck where it does not run within `seconds`, and the cluster's errors.
+    `note` is told where it could not be deleted, which takes nothing from what was done in it. Raises PodStuck where it
+    does not run within `seconds`, and the cluster's errors.
     """
     namespace = subject.namespace or "default"
     manifest = throwaway_manifest(subject, image, f"{THROWAWAY_APP}-{secrets.token_hex(3)}", namespace)
@@ -95,7 +98,13 @@ async def throwaway(cluster: Cluster, subject: Subject, image: str, seconds: flo
         await _running(cluster, namespace, name, seconds)
         yield PodContainer(cluster, namespace, name)
     finally:
-        await cluster.delete(f"{collection}/{name}")
+        try:
+            await cluster.delete(f"{collection}/{name}")
+        except KubeError as error:
+            note(
+                f"the throwaway pod could not be deleted ({error.message}); it ends by itself within {_LIFETIME} s, "
+                f"then: kubectl delete pod -n {namespace} {name}"
+            )
 
 
 async def _running(cluster: Cluster, namespace: str, name: str, seconds: float) -> None:

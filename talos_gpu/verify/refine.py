@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -10,8 +11,12 @@ from talos_gpu.verify.report import ENCODERS, Outcome, Proof
 from talos_gpu.verify.smi import Smi
 from talos_gpu.verify.words import Cause
 
-WITHOUT_NVENC = ("A100", "A30", "A800", "H100", "H200", "H800", "H20", "B100", "B200", "GH200", "GB200", "GT 1030")
-"""Parts of names of GPUs without NVENC: NVIDIA's Video Encode and Decode GPU Support Matrix."""
+WITHOUT_NVENC = (
+    *("A100", "A100X", "A30", "A30X", "A800", "H100", "H200", "H800", "H20"),
+    *("B100", "B200", "GH200", "GB200", "GT 1030"),
+)
+"""Words of names of GPUs without NVENC: NVIDIA's Video Encode and Decode GPU Support Matrix."""
+_NAMED = re.compile(rf"(?<!\w)(?:{'|'.join(WITHOUT_NVENC)})(?!\w)")
 _CANNOT = frozenset(("nvenc-unsupported", "codec-unsupported"))
 
 
@@ -50,8 +55,8 @@ def refine(cause: Cause, seen: Seen) -> Cause:
                     "bad state."
                 )
                 return replace(cause, name="driver-broken", sentence=sentence, remedy="reboot the node")
-        case "session-refused" if seen.smi is not None:
-            if seen.smi.full:
+        case "session-refused" | "session-limit" if seen.smi is not None:
+            if seen.smi.full and cause.name == "session-refused":
                 sentence = (
                     f"No encode session: the GPU's memory is full ({seen.smi.used_mib} of {seen.smi.memory_mib} MiB)."
                 )
@@ -65,22 +70,25 @@ def refine(cause: Cause, seen: Seen) -> Cause:
 
 
 def settle_encoders(proofs: tuple[Proof, ...], smi: Smi | None) -> tuple[Proof, ...]:
-    """A GPU without NVENC, or without one codec, told from a broken one: its proofs are ABSENT, not DISPROVEN."""
+    """A model without NVENC, or without one codec, told from a broken encoder: its proofs are ABSENT, not DISPROVEN."""
     refused = {proof.name for proof in proofs if proof.name in ENCODERS and proof.cause in _CANNOT}
-    if not refused:
-        return proofs
     model = smi.name if smi is not None else "this GPU"
-    known = any(part in model for part in WITHOUT_NVENC)
-    settled = []
-    for proof in proofs:
-        if proof.name not in refused:
-            settled.append(proof)
-        elif refused == set(ENCODERS):
-            why = "as is known of this model" if known else "the driver offers no encoder on it"
-            sentence = f"{model} has no NVENC ({why}); it is not broken, it cannot transcode."
-            settled.append(replace(proof, outcome=Outcome.ABSENT, cause="no-nvenc", sentence=sentence))
-        else:
-            codec = proof.name.partition("_")[0].upper()
-            sentence = f"{model} encodes, but not {codec}: its generation has no {codec} encoder; it is not broken."
-            settled.append(replace(proof, outcome=Outcome.ABSENT, cause=f"no-{codec.lower()}", sentence=sentence))
-    return tuple(settled)
+    return tuple(_settled(proof, refused, model) if proof.name in refused else proof for proof in proofs)
+
+
+def _settled(proof: Proof, refused: set[str], model: str) -> Proof:
+    if refused != set(ENCODERS):
+        codec = proof.name.partition("_")[0].upper()
+        sentence = f"{model} encodes, but not {codec}: its generation has no {codec} encoder; it is not broken."
+        return replace(proof, outcome=Outcome.ABSENT, cause=f"no-{codec.lower()}", sentence=sentence)
+    if _NAMED.search(model):
+        sentence = f"{model} has no NVENC, as is known of this model; it is not broken, it cannot transcode."
+        return replace(proof, outcome=Outcome.ABSENT, cause="no-nvenc", sentence=sentence)
+    sentence = f"The driver says that {model} cannot encode, though this model is none of those without NVENC."
+    return replace(proof, cause="nvenc-unsupported", sentence=sentence, remedy=_REFUSED)
+
+
+_REFUSED = (
+    "look for a MIG or vGPU profile without NVENC; else reboot the node (talosctl dmesg | grep -i xid tells more), and "
+    "take another card if it stays so"
+)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from talos_gpu.kube.quiet import BUSY
 from talos_gpu.verify import ffmpeg, inside, smi
 from talos_gpu.verify.errors import ContainerLost
 from talos_gpu.verify.inside import Inside
@@ -57,8 +58,9 @@ async def container_proofs(
     found = inside.parse(looked.stdout) if isinstance(looked, Said) else inside.Inside()
     gpus = smi.parse(listed.stdout) if isinstance(listed, Said) else []
     busy = next((one for one in gpus if one.busy), None)
+    others = _sessions(busy) if busy is not None else await _transcoders(container, looked, gpus)
     begun()
-    undisturbed = busy is not None and not demands.while_busy
+    undisturbed = bool(others) and not demands.while_busy
     ran = [] if undisturbed else await _work(container, demands, found)
     facts = await host
     own = next((one for one in gpus if one.name == demands.model), gpus[0] if gpus else None)
@@ -67,9 +69,9 @@ async def container_proofs(
         _judged(inside.NAME, looked, lambda said: inside.judge(said, demands.driver, facts.majors)),
         _judged(smi.NAME, listed, lambda said: smi.judge(said, demands.model, demands.driver, demands.memory_mib)),
     )
-    if busy is not None and undisturbed:
-        return (*proofs, *_undisturbed(busy))
-    judges = _judges(demands, seen, pretended=facts.pretended, shared=busy is not None)
+    if undisturbed:
+        return (*proofs, *_undisturbed(others))
+    judges = _judges(demands, seen, pretended=facts.pretended, shared=bool(others))
     work = tuple(_judged(name, said, judges[name]) if said else _not_tried(name) for name, said in ran)
     return (*proofs, *settle_encoders(work, own))
 
@@ -138,10 +140,25 @@ def _judged(name: str, said: Said | ContainerLost, judge: Callable[[Said], Proof
     return Proof(name, Outcome.UNKNOWN, sentence, "container-lost", said.remedy)
 
 
-def _undisturbed(gpu: Smi) -> tuple[Proof, ...]:
+def _sessions(gpu: Smi) -> str:
     what = f"{gpu.sessions} session{'s' if gpu.sessions != 1 else ''}" if gpu.sessions else "another program"
-    sentence = f"Not tried: the encoder is busy with {what}, which was not disturbed."
+    return f"the encoder is busy with {what}, which was not disturbed"
+
+
+async def _transcoders(container: Container, looked: Said | ContainerLost, gpus: Sequence[Smi]) -> str:
+    """What runs in the container where nvidia-smi does not tell of the encoder; "" for nothing, or nothing known."""
+    if isinstance(looked, ContainerLost) or (gpus and all(one.tells for one in gpus)):
+        return ""
+    said = await _run(container, ("sh", "-c", BUSY), _QUICK)
+    found = dict.fromkeys(said.stdout.splitlines()) if isinstance(said, Said) else {}
+    if not found:
+        return ""
+    return f"nvidia-smi does not tell of the encoder, and there is {', '.join(found)}, which was not disturbed"
+
+
+def _undisturbed(why: str) -> tuple[Proof, ...]:
     remedy = "run it again when the transcode is done, or with --while-busy"
     return tuple(
-        Proof(name, Outcome.UNKNOWN, sentence, "busy", remedy) for name in (*ENCODERS, ffmpeg.DECODE, ffmpeg.CUDA)
+        Proof(name, Outcome.UNKNOWN, f"Not tried: {why}.", "busy", remedy)
+        for name in (*ENCODERS, ffmpeg.DECODE, ffmpeg.CUDA)
     )

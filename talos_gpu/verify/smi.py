@@ -31,6 +31,11 @@ class Smi:
         return bool(self.sessions) or bool(self.encoder_percent)
 
     @property
+    def tells(self) -> bool:
+        """Whether it says how many sessions are open; its load alone is that of a moment."""
+        return self.sessions is not None
+
+    @property
     def full(self) -> bool:
         """Whether less than a tenth of its memory is free."""
         return bool(self.memory_mib) and (self.used_mib or 0) > 0.9 * (self.memory_mib or 0)

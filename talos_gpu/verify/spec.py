@@ -5,20 +5,47 @@ from __future__ import annotations
 import asyncio
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from talos_gpu.cdi import SpecFacts, SpecInvalid, Strategy, facts_of, parse
+from talos_gpu.cdi import (
+    Check,
+    File,
+    Folder,
+    HostFacts,
+    Library,
+    Spec,
+    SpecFacts,
+    SpecInvalid,
+    State,
+    Strategy,
+    decode,
+    facts_of,
+    freshness,
+    ignored_because,
+    parse,
+    resolution,
+)
+from talos_gpu.cdi.strategy import CDI_HOOK, HOOK_REAL
 from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.errors import ApiError, NotFound
-from talos_gpu.talos.facts import NodeFacts, spec_source
+from talos_gpu.talos.facts import NodeFacts
 from talos_gpu.verify.report import Outcome, Proof
 
 NAME = "spec"
 INSTALLED = "/var/run/cdi/nvidia.yaml"
 NATIVE = "/run/cdi/nvidia.yaml"
 BINARIES = "/usr/local/bin"
+KIND = "nvidia.com/gpu"
 _SHOWN = 3
-_MAJOR_OF = {"/dev/nvidia-uvm": "nvidia-uvm", "/dev/nvidia-uvm-tools": "nvidia-uvm"}
+_CAUSES = {
+    Check.DRIVER: "spec-stale",
+    Check.MAJOR: "spec-stale-major",
+    Check.MINOR: "spec-stale-major",
+    Check.PATH: "spec-paths",
+    Check.NODE: "spec-nodes",
+    Check.HOOK_MISSING: "hook-missing",
+    Check.HOOK_OLDER: "hook-older",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,33 +53,73 @@ class HostSpec:
     """What the node says of the spec and of what it names."""
 
     path: str
-    text: str | None
+    data: bytes | None
     """None: it is not there."""
     facts: NodeFacts
     folders: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """Names in those folders of the node that the spec names files in; a folder that is not there is empty."""
+    """Names in BINARIES and in those folders of the node that the spec names files in; empty: not there."""
+    cdi: Sequence[Folder] = ()
+    """The folders that containerd looks for specs in, in its order."""
+
+    @property
+    def library(self) -> Library:
+        """The CDI library of the node's containerd."""
+        return Library.of_containerd(self.facts.containerd or "")
+
+    @property
+    def binaries(self) -> frozenset[str]:
+        """Names in BINARIES; empty where they are not known."""
+        return self.folders.get(BINARIES, frozenset())
 
 
-async def read_host_spec(client: MachineClient, path: str, facts: asyncio.Future[NodeFacts]) -> HostSpec:
-    """Read the spec, then the folders that it names. Raises ApiError where the spec cannot be read."""
-    text = await spec_source(client, path)
-    named: set[str] = set()
-    if text is not None:
+async def read_host_spec(
+    client: MachineClient, path: str, cdi_folders: Sequence[str], facts: asyncio.Future[NodeFacts]
+) -> HostSpec:
+    """Read the spec and the folders beside it, then those that it names. Raises ApiError where it cannot be read."""
+    beside = asyncio.gather(*(_cdi_folder(client, folder) for folder in cdi_folders))
+    data, cdi = await asyncio.gather(_data(client, path), beside)
+    host = HostSpec(path, data, await facts, cdi=cdi)
+    named = {BINARIES}
+    if data is not None:
         try:
-            needed = facts_of(parse(text))
+            needed = facts_of(parse(decode(data).text, library=host.library))
+            named |= {posixpath.dirname(name) for name in (*needed.host_paths, *needed.executables)}
         except SpecInvalid:
-            needed = None
-        if needed is not None:
-            paths = {*needed.host_paths, *needed.executables} - {*needed.device_nodes}
-            named = {posixpath.dirname(name) for name in paths}
+            pass  # judge says why
     listed = await asyncio.gather(*(_listed(client, folder) for folder in sorted(named)))
     folders = {folder: names for folder, names in zip(sorted(named), listed, strict=True) if names is not None}
-    return HostSpec(path, text, await facts, folders)
+    return replace(host, folders=folders)
+
+
+async def _data(client: MachineClient, path: str) -> bytes | None:
+    try:
+        return await client.read(path)
+    except NotFound:
+        return None
+
+
+async def _cdi_folder(client: MachineClient, folder: str) -> Folder:
+    try:
+        entries = await client.list(folder)
+    except NotFound:
+        return Folder(folder)
+    except ApiError as error:
+        return Folder(folder, error=error.detail)
+    names = [entry.name for entry in entries if not entry.is_dir and not ignored_because(entry.name)]
+    return Folder(folder, tuple(await asyncio.gather(*(_cdi_file(client, folder, name) for name in names))))
+
+
+async def _cdi_file(client: MachineClient, folder: str, name: str) -> File:
+    try:
+        return File(name, await client.read(posixpath.join(folder, name)))
+    except ApiError as error:
+        return File(name, error=error.detail)
 
 
 async def _listed(client: MachineClient, folder: str) -> frozenset[str] | None:
     try:
-        return frozenset(entry.name for entry in await client.list(folder))
+        # nothing listed tells nothing: it may be a symbolic link, which the node lists as itself
+        return frozenset(entry.path for entry in await client.list(folder)) or None
     except NotFound:
         return frozenset()
     except ApiError:
@@ -61,22 +128,28 @@ async def _listed(client: MachineClient, folder: str) -> frozenset[str] | None:
 
 def judge(host: HostSpec, strategy: Strategy, seconds: float) -> Proof:
     """The spec against the node's facts; every fault is in the sentence."""
-    if host.text is None:
+    if host.data is None:
         sentence = f"{host.path} is not there: containers fail with `unresolvable CDI devices`."
         remedy = "kubectl -n kube-system logs -l app=nvidia-cdi-init tells why the installer has not put it there"
         return Proof(NAME, Outcome.DISPROVEN, sentence, "spec-missing", remedy, seconds=seconds)
     try:
-        spec = parse(host.text)
+        spec = parse(decode(host.data).text, library=host.library)
     except SpecInvalid as error:
         rules = tuple(str(fault) for fault in error.faults)
         sentence = f"{host.path} would not be loaded by containerd: {rules[0]}"
         return Proof(NAME, Outcome.DISPROVEN, sentence, "spec-invalid", error.remedy, rules, seconds=seconds)
     needed = facts_of(spec)
-    faults = [*_unpatched(needed, strategy), *_stale(needed, host)]
+    versions = ", ".join(needed.driver_versions) or "none"
+    faults = [
+        *_other_kind(spec),
+        *_unpatched(needed, strategy, host.binaries),
+        *_stale(spec, needed, host),
+        *_hidden(spec, host),
+    ]
     evidence = (
         f"{host.path}: {spec.kind} {', '.join(device.name for device in spec.devices)}",
         f"hooks: {', '.join(needed.executables) or 'none'}",
-        f"driver in the spec: {needed.driver_version}, loaded: {host.facts.driver or 'not known'}",
+        f"driver in the spec: {versions}, loaded: {host.facts.driver or 'not known'}",
     )
     if faults:
         cause = faults[0][0]
@@ -111,26 +184,58 @@ def _matters(name: str, needed: SpecFacts) -> bool:
     return name == "driver" or bool(needed.majors)
 
 
-def _unpatched(needed: SpecFacts, strategy: Strategy) -> Iterator[tuple[str, str]]:
+def _other_kind(spec: Spec) -> Iterator[tuple[str, str]]:
+    if spec.kind != KIND:
+        yield "spec-kind", f"it gives devices of kind {spec.kind}, not {KIND}"
+
+
+def _unpatched(needed: SpecFacts, strategy: Strategy, binaries: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """What lies in /usr/local/bin says whether nvidia-cdi-hook is the wrapper; the strategy where it is not known."""
     for path in needed.executables:
-        if path in strategy.replaces:
-            yield "spec-unpatched", f"its hooks run {path}, which is the wrapper that refuses them"
+        stranger = bool(strategy.known) and path not in strategy.known
+        if path == CDI_HOOK:
+            if HOOK_REAL in binaries or (not binaries and (stranger or path in strategy.replaces)):
+                yield "spec-unpatched", f"its hooks run {path}, which is the wrapper that refuses them"
+        elif stranger:
+            yield "hook-unknown", f"its hooks run {path}, which is none of {', '.join(strategy.known)}"
 
 
-def _stale(needed: SpecFacts, host: HostSpec) -> Iterator[tuple[str, str]]:
-    driver, majors = host.facts.driver, host.facts.char_majors or {}
-    if driver is not None and needed.driver_version not in (None, driver):
-        yield "spec-stale", f"it was made for driver {needed.driver_version}, the node has {driver} loaded"
-    for path, (major, _) in needed.majors.items():
-        have = majors.get(_MAJOR_OF.get(path, ""))
-        if have is not None and have != major:
-            yield "spec-stale-major", f"it says major {major} of {path}, the kernel's is {have}"
-    if gone := _gone([*needed.executables], host.folders):
-        yield "hook-missing", f"its hook binary is not on the node: {', '.join(gone)}"
-    paths = [path for path in needed.host_paths if path not in needed.device_nodes]
-    if gone := _gone(paths, host.folders):
-        more = f" and {len(gone) - _SHOWN} more" if len(gone) > _SHOWN else ""
-        yield "spec-paths", f"it names files that are not on the node: {', '.join(gone[:_SHOWN])}{more}"
+def _stale(spec: Spec, needed: SpecFacts, host: HostSpec) -> Iterator[tuple[str, str]]:
+    facts = host.facts
+    if facts.driver is not None and not needed.driver_versions:
+        yield "spec-stale", f"it names no driver, the node has {facts.driver} loaded"
+    missing = frozenset(_gone((*needed.host_paths, *needed.executables), host.folders))
+    known = HostFacts(driver=facts.driver, majors=facts.char_majors, missing=missing, toolkit=facts.toolkit)
+    found: dict[Check, list[str]] = {}
+    for finding in freshness(spec, known):
+        if finding.breaks:
+            found.setdefault(finding.check, []).append(finding.evidence)
+    for check, evidence in found.items():
+        more = f"; and {len(evidence) - _SHOWN} more" if len(evidence) > _SHOWN else ""
+        yield _CAUSES[check], "; ".join(evidence[:_SHOWN]) + more
+
+
+def _hidden(spec: Spec, host: HostSpec) -> Iterator[tuple[str, str]]:
+    """Devices of the spec that containers do not get from it, because of the files around it."""
+    found = resolution(host.cdi, library=host.library)
+    if not any(file.path == host.path and file.state is State.LOADED for file in found.files):
+        return  # it was not seen there: another moment, or a folder that may not be listed
+    names = {f"{spec.kind}={device.name}" for device in spec.devices}
+    others: dict[tuple[str, ...], list[str]] = {}
+    for conflict in found.conflicts:
+        if conflict.device in names:
+            others.setdefault(conflict.paths, []).append(conflict.device)
+    for paths, devices in others.items():
+        yield (
+            "spec-conflict",
+            f"{', '.join(devices)} cannot be resolved: several files of one folder give it ({', '.join(paths)})",
+        )
+    shadows: dict[str, list[str]] = {}
+    for given in found.devices:
+        if given.device in names and given.path != host.path:
+            shadows.setdefault(given.path, []).append(given.device)
+    for path, devices in shadows.items():
+        yield "spec-shadowed", f"{', '.join(devices)} comes from {path}, whose folder wins"
 
 
 def _gone(paths: Sequence[str], folders: Mapping[str, frozenset[str]]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -40,10 +40,13 @@ async def verify(stack: str, subject: Subject, credentials: Credentials, options
     started = time.monotonic()
     host: asyncio.Future[Host] = asyncio.get_running_loop().create_future()
     begun = asyncio.Event()
+    notes: list[str] = []
     spec_proof, (place, proofs) = await asyncio.gather(
-        _spec(subject, credentials, host, begun), _in_pod(subject, credentials, options, host, begun)
+        _spec(subject, credentials, host, begun), _in_pod(subject, credentials, options, host, begun, note=notes.append)
     )
     pretended = host.result().pretended
+    if pretended:
+        notes.append("speeds were measured on a pretended GPU and say nothing about hardware")
     return Report(
         stack=stack,
         node=subject.node,
@@ -52,7 +55,7 @@ async def verify(stack: str, subject: Subject, credentials: Credentials, options
         needs_encoder=subject.namespace is not None,
         pretended=pretended,
         seconds=round(time.monotonic() - started, 3),
-        notes=("speeds were measured on a pretended GPU and say nothing about hardware",) if pretended else (),
+        notes=tuple(notes),
     )
 
 
@@ -70,11 +73,13 @@ async def _in_pod(
     options: Options,
     host: asyncio.Future[Host],
     begun: asyncio.Event,
+    *,
+    note: Callable[[str], None],
 ) -> tuple[str, tuple[Proof, ...]]:
     try:
         async with (
             Cluster(credentials.kubeconfig or None, connect=False) as cluster,
-            _container(cluster, subject, options) as container,
+            _container(cluster, subject, options, note) as container,
         ):
             floor = subject.encode_floor if options.floor is None else options.floor
             demands = Demands(
@@ -89,12 +94,14 @@ async def _in_pod(
 
 
 @contextlib.asynccontextmanager
-async def _container(cluster: Cluster, subject: Subject, options: Options) -> AsyncIterator[PodContainer]:
+async def _container(
+    cluster: Cluster, subject: Subject, options: Options, note: Callable[[str], None]
+) -> AsyncIterator[PodContainer]:
     if not options.pod:
         yield await worker(cluster, subject)
         return
     image = options.image or subject.image
     if not image:
         raise TalosGpuError("the stack has no worker, so no image with ffmpeg is known", remedy="--pod --image IMAGE")
-    async with throwaway(cluster, subject, image, options.start_seconds) as container:
+    async with throwaway(cluster, subject, image, options.start_seconds, note) as container:
         yield container

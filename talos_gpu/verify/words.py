@@ -145,6 +145,15 @@ ALL: Sequence[Words] = (
         NVENC_C,
     ),
     _words(
+        r"incompatible client key \(21\)|NV_ENC_ERR_INCOMPATIBLE_CLIENT_KEY",
+        "session-limit",
+        "The driver opens no further encode session: the session limit of this card is reached (current drivers say so "
+        "with `incompatible client key`, older ones with `out of memory`).",
+        "run fewer transcodes at once (Tdarr: transcodegpuWorkers); a patched driver library says the same where its "
+        "patch does not fit",
+        "obsproject/obs-studio#11259, keylase/nvidia-patch#987",
+    ),
+    _words(
         r"OpenEncodeSessionEx failed: unsupported device \(2\)",
         "nvenc-unsupported",
         "The driver says that this GPU cannot encode: it has no NVENC, or a MIG or vGPU profile without it.",

@@ -12,7 +12,7 @@ from pulumi.dynamic import CreateResult, ReadResult, UpdateResult
 from components.access import Access
 from components.cdi_source import BINARIES, CdiSourceProvider
 from components.drift import MOST_LINES, Cause
-from components.freshness import HOOK_REAL
+from talos_gpu.cdi.strategy import HOOK_REAL
 from tests.cdi.served import SOURCE, node_of, served
 from tests.talos.asking import AUTHORITY
 from tests.talos.fake_talos import ADDRESS, Node

@@ -120,3 +120,10 @@ def test_a_refresh_that_cannot_tell_changes_nothing(drift: list[str]) -> None:
 
 def test_a_refresh_that_finds_it_healed_takes_the_drift_away() -> None:
     assert looked_at({**INPUTS, "drift": ["was lost"]}, report(hevc_nvenc=(PROVEN, "")))["drift"] == []
+
+
+def test_a_refresh_that_proves_what_a_transcode_had_put_off_records_its_proofs() -> None:
+    put_off = recorded(dict(INPUTS), report(hevc_nvenc=(UNKNOWN, "busy")))
+    outs = looked_at(put_off, report(hevc_nvenc=(PROVEN, "60 frames")))
+    assert (outs["drift"], outs["proofs"]["hevc_nvenc"]) == ([], "hevc_nvenc says 60 frames.")
+    assert looked_at(outs, report(hevc_nvenc=(PROVEN, "59 frames"))) == outs, "a run's speeds are no news"

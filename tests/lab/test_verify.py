@@ -45,7 +45,8 @@ class Failure:
     causes: Mapping[str, str]
     proof: str
     sentence: str
-    absent: bool = False
+    absent: tuple[str, ...] = ()
+    """Proofs of a unit that this GPU does not have."""
 
 
 FAILURES = (
@@ -73,11 +74,18 @@ FAILURES = (
     ),
     Failure(
         "no NVENC",
-        lambda job: pretending(job, codecs="none"),
-        dict.fromkeys(ENCODERS, "no-nvenc"),
+        lambda job: pretending(job, codecs="none", name="NVIDIA H100 80GB HBM3"),
+        {"nvidia-smi": "other-gpu", **dict.fromkeys(ENCODERS, "no-nvenc")},
         "hevc_nvenc",
-        "Quadro P2000 has no NVENC (the driver offers no encoder on it); it is not broken, it cannot transcode.",
-        absent=True,
+        "NVIDIA H100 80GB HBM3 has no NVENC, as is known of this model; it is not broken, it cannot transcode.",
+        absent=ENCODERS,
+    ),
+    Failure(
+        "NVENC refused on a card that has it",
+        lambda job: pretending(job, nvenc_open=2),
+        dict.fromkeys(ENCODERS, "nvenc-unsupported"),
+        "hevc_nvenc",
+        "The driver says that Quadro P2000 cannot encode, though this model is none of those without NVENC.",
     ),
     Failure(
         "memory",
@@ -116,7 +124,7 @@ FAILURES = (
 def told(found: Verified, failure: Failure) -> None:
     assert found.causes() == dict(failure.causes)
     for name, proof in found.proofs().items():
-        failed = "absent" if failure.absent else "disproven"
+        failed = "absent" if name in failure.absent else "disproven"
         assert proof["outcome"] == (failed if name in failure.causes else "proven"), proof
     assert found.proofs()[failure.proof]["sentence"] == failure.sentence
     assert found.code == 1

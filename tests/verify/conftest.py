@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.gpu.build import build
+from talos_gpu.kube.quiet import BUSY
 from talos_gpu.verify.report import Proof
 from talos_gpu.verify.run import Demands, Host, container_proofs
 from talos_gpu.verify.said import Said
@@ -30,12 +31,16 @@ class MockContainer:
         self.without: set[str] = set()
         self.exclusive = False
         """Whether the GPU takes one program at a time (compute mode)."""
+        self.transcoders: list[str] = []
+        """Programs that run in it beside those of the proofs, by name."""
         self._running = 0
 
     async def run(self, command: Sequence[str], seconds: float) -> Said:
         self.commands.append(tuple(command))
         if command[0] in self.without:
             return Said(tuple(command), 127, "", f"{command[0]}: not found", 0.0)
+        if command[-1] == BUSY:  # run here it would tell of this whole machine's programs
+            return Said(tuple(command), 0, "".join(f"process {name}\n" for name in self.transcoders), "", 0.0)
         if "ffmpeg" not in command:
             return await self._program(command, seconds)
         if self.exclusive and self._running:

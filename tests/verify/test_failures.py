@@ -73,10 +73,21 @@ FAILURES = [
     ),
     Failure("no GPU on the bus", work("no-gpu", **{"nvidia-smi": "nvml-no-device"}), {"devices": "0"}),
     Failure("driver too old for this ffmpeg", encoders("driver-too-old"), {"api": "10.0"}),
-    Failure("no NVENC by its codecs", encoders("no-nvenc"), {"codecs": "none"}),
-    Failure("no NVENC by the driver's word", encoders("no-nvenc"), {"nvenc_open": "2"}),
+    Failure(
+        "a model without NVENC, by its codecs",
+        encoders("no-nvenc", **{"nvidia-smi": "other-gpu"}),
+        {"codecs": "none", "name": "NVIDIA H100 80GB HBM3"},
+    ),
+    Failure(
+        "a model without NVENC, by the driver's word",
+        encoders("no-nvenc", **{"nvidia-smi": "other-gpu"}),
+        {"nvenc_open": "2", "name": "NVIDIA H100 80GB HBM3"},
+    ),
+    Failure("NVENC refused by its codecs on a card that has it", encoders("nvenc-unsupported"), {"codecs": "none"}),
+    Failure("NVENC refused by the driver on a card that has it", encoders("nvenc-unsupported"), {"nvenc_open": "2"}),
     Failure("no HEVC", {"hevc_nvenc": "no-hevc"}, {"codecs": "h264"}),
     Failure("session refused for no visible reason", encoders("session-refused"), {"nvenc_open": "10"}),
+    Failure("session limit, in current drivers' words", encoders("session-limit"), {"nvenc_open": "21"}),
     Failure("session refused for want of memory", encoders("gpu-memory"), {"nvenc_open": "10", "mem_used": "5000"}),
     Failure("GPU memory full", work("gpu-memory"), {"ctx": "2"}),
     Failure("GPU held by another program", work("gpu-taken"), {"ctx": "46"}),
@@ -144,6 +155,25 @@ def test_a_busy_encoder_is_not_disturbed(container: MockContainer) -> None:
     assert proofs["nvidia-smi"].outcome is Outcome.PROVEN
     assert {proofs[name].cause for name in ("hevc_nvenc", "h264_nvenc", "decode", "cuda")} == {"busy"}
     assert not [command for command in container.commands if "ffmpeg" in command]
+
+
+@pytest.mark.parametrize("program", ["ffmpeg", "tdarr-ffmpeg"])
+def test_where_nvidia_smi_does_not_tell_of_the_encoder_a_transcode_in_the_container_is_not_disturbed(
+    container: MockContainer, program: str
+) -> None:
+    container.without.add("nvidia-smi")
+    container.transcoders.append(program)
+    proofs = container.proofs()
+    work = [proofs[name] for name in ("hevc_nvenc", "h264_nvenc", "decode", "cuda")]
+    assert {(proof.outcome, proof.cause) for proof in work} == {(Outcome.UNKNOWN, "busy")}
+    assert f"there is process {program}, which was not disturbed" in work[0].sentence
+    assert not [command for command in container.commands if "ffmpeg" in command]
+    assert container.proofs(while_busy=True)["hevc_nvenc"].outcome is Outcome.PROVEN
+
+
+def test_where_nvidia_smi_does_not_tell_and_nothing_runs_the_work_is_proven(container: MockContainer) -> None:
+    container.without.add("nvidia-smi")
+    assert container.proofs()["hevc_nvenc"].outcome is Outcome.PROVEN
 
 
 def test_a_busy_encoder_is_used_on_demand_and_no_floor_is_applied(container: MockContainer) -> None:

@@ -11,19 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from talos_gpu.cdi import Strategy, facts, faults, patch
-from talos_gpu.talos.facts import NodeFacts
-from talos_gpu.verify import inside, render, smi, spec
+from talos_gpu.verify import inside, render, smi
 from talos_gpu.verify.form import FORM, SCHEMA, json_schema
 from talos_gpu.verify.progress import parse as parse_progress
-from talos_gpu.verify.report import Outcome, Proof, Report, Speed
+from talos_gpu.verify.refine import settle_encoders
+from talos_gpu.verify.report import ENCODERS, Outcome, Proof, Report, Speed
 from talos_gpu.verify.said import Said
-from talos_gpu.verify.spec import HostSpec
+from talos_gpu.verify.smi import Smi
 from talos_gpu.verify.words import ALL, cause_of
 from tests.verify.junit import faults as faults_of_junit
-
-P2000 = "cdi/p2000-535/toolkit-1.17.8.yaml"
-FACTS = NodeFacts(driver="535.247.01", char_majors={"nvidia-uvm": 511})
 
 
 def test_progress_is_the_last_of_each_key_and_fps_is_made_of_the_speed_where_ffmpeg_says_none() -> None:
@@ -41,24 +37,12 @@ def test_any_text_can_be_parsed(text: str) -> None:
     cause_of(text)
 
 
-def test_the_probe_is_read() -> None:
-    text = (
-        "node /dev/nvidia-uvm ff:0:666 \n"
-        "node /dev/nvidia0 c3:0:666 sh: 2: cannot open /dev/nvidia0: No such device or address\n"
-        "node /dev/nvidiactl c3:ff:666 sh: 2: cannot open /dev/nvidiactl: Operation not permitted\n"
-        "library /usr/local/glibc/usr/lib/libcuda.so.535.247.01 linked\n"
-        "library /usr/local/glibc/usr/lib/libnvidia-ml.so.535.247.01 bare\n"
-        "env NVIDIA_VISIBLE_DEVICES=void\nmajor nvidia-uvm 511\ntool timeout\n"
-    )
-    found = inside.parse(text)
-    assert found.missing_nodes() == []
-    assert found.refused_nodes() == ["/dev/nvidiactl"]
-    assert found.stale_nodes(None) == [("/dev/nvidia-uvm", 255, 511)]
-    assert found.stale_nodes({"nvidia-uvm": 255}) == []
-    assert found.libraries == {"libcuda": "535.247.01", "libnvidia-ml": "535.247.01"}
-    assert found.unlinked == ("libnvidia-ml",)
-    assert found.env == {"NVIDIA_VISIBLE_DEVICES": "void"}
-    assert found.tools == {"timeout"}
+@pytest.mark.parametrize(
+    ("sessions", "tells"), [("0", True), ("2", True), ("[N/A]", False), ("[Not Supported]", False)]
+)
+def test_nvidia_smi_tells_of_the_encoder_only_with_a_number(sessions: str, tells: bool) -> None:
+    [gpu] = smi.parse(f"Quadro P2000, 535.247.01, 5120, 3, {sessions}, 0\n")
+    assert gpu.tells is tells
 
 
 def test_every_known_failure_has_a_name_of_its_own_and_a_sentence() -> None:
@@ -69,59 +53,26 @@ def test_every_known_failure_has_a_name_of_its_own_and_a_sentence() -> None:
         assert words.cause.source
 
 
-@pytest.fixture
-def healthy_spec(fixtures: Path) -> str:
-    return patch((fixtures / P2000).read_text(), Strategy.REAL).text
-
-
-def folders(text: str, *, without: str = "") -> dict[str, frozenset[str]]:
-    needed = facts(text)
-    found: dict[str, set[str]] = {}
-    for path in (*needed.host_paths, *needed.executables):
-        folder, _, name = path.rpartition("/")
-        found.setdefault(folder, set())
-        if path != without:
-            found[folder].add(name)
-    return {folder: frozenset(names) for folder, names in found.items()}
-
-
-def judged(text: str | None, node: NodeFacts = FACTS, *, without: str = "") -> Proof:
-    listed = folders(text, without=without) if text and not faults(text) else {}
-    return spec.judge(HostSpec("/var/run/cdi/nvidia.yaml", text, node, listed), Strategy.REAL, 0.1)
-
-
-def test_a_spec_that_is_installed_patched_and_fresh_is_proven(healthy_spec: str) -> None:
-    assert judged(healthy_spec).outcome is Outcome.PROVEN
-
-
-def test_a_spec_that_does_not_fit_says_why(healthy_spec: str, fixtures: Path) -> None:
-    unpatched = (fixtures / P2000).read_text()
-    moved = NodeFacts(driver="570.172.08")
-    with_major = healthy_spec.replace("path: /dev/nvidia-uvm\n", "path: /dev/nvidia-uvm\n    major: 238\n    type: c\n")
-    assert with_major != healthy_spec
-    cases = {
-        "spec-missing": judged(None),
-        "spec-invalid": judged("kind: x\n"),
-        "spec-unpatched": judged(unpatched),
-        "spec-stale": judged(healthy_spec, moved),
-        "spec-stale-major": judged(with_major),
-        "hook-missing": judged(healthy_spec, without="/usr/local/bin/nvidia-cdi-hook.real"),
-    }
-    assert {proof.cause: proof.outcome for proof in cases.values()} == dict.fromkeys(cases, Outcome.DISPROVEN)
-    assert [proof.cause for proof in cases.values()] == list(cases)
-    assert cases["spec-stale"].sentence == "it was made for driver 535.247.01, the node has 570.172.08 loaded."
-
-
-def test_a_library_that_is_gone_is_named(healthy_spec: str) -> None:
-    gone = next(path for path in healthy_spec.split() if path.endswith("libcuda.so.535.247.01"))
-    proof = judged(healthy_spec, without=gone)
-    assert (proof.cause, proof.outcome) == ("spec-paths", Outcome.DISPROVEN)
-    assert gone in proof.sentence
-
-
-def test_a_driver_that_could_not_be_read_leaves_freshness_open(healthy_spec: str) -> None:
-    unread = NodeFacts(unread={"driver": "needs role os:admin"})
-    assert judged(healthy_spec, unread).outcome is Outcome.UNKNOWN
+@pytest.mark.parametrize(
+    ("model", "outcome"),
+    [
+        ("NVIDIA A100-SXM4-40GB", Outcome.ABSENT),
+        ("NVIDIA H100 80GB HBM3", Outcome.ABSENT),
+        ("NVIDIA GeForce GT 1030", Outcome.ABSENT),
+        ("NVIDIA RTX A1000", Outcome.DISPROVEN),
+        ("NVIDIA RTX A3000 Laptop GPU", Outcome.DISPROVEN),
+        ("Quadro P2000", Outcome.DISPROVEN),
+    ],
+)
+def test_a_refused_encoder_is_absent_from_models_that_have_none_and_broken_on_others(
+    model: str, outcome: Outcome
+) -> None:
+    refused = tuple(Proof(name, Outcome.DISPROVEN, "No.", "nvenc-unsupported") for name in ENCODERS)
+    settled = settle_encoders(refused, Smi(model, "535.247.01", 5120, 0, 0, 0))
+    assert {found.outcome for found in settled} == {outcome}
+    code = 1 if outcome is Outcome.DISPROVEN else 0
+    fine = Proof("spec", Outcome.PROVEN, "It is so.")
+    assert Report("s", "n", "", (fine, *settled), needs_encoder=False).exit_code == code
 
 
 def proof(name: str, outcome: Outcome) -> Proof:

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from talos_gpu.cdi import Strategy, facts, patch
+from talos_gpu.cli.verify import app
 from talos_gpu.settings.stack_file import stack_settings
 from talos_gpu.talos.proto import machine_pb2
 from talos_gpu.verify.pod import throwaway_manifest
@@ -84,6 +86,24 @@ class Surroundings:
 
         return asyncio.run(conversation())
 
+    def command(self, *words: str) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of `talos-gpu verify lab --json WORDS`."""
+        line = [sys.executable, "-m", "talos_gpu", "verify", "lab", "--json", *words]
+
+        async def conversation() -> tuple[int, str, str]:
+            async with self.served():
+                process = await asyncio.create_subprocess_exec(
+                    *line,
+                    cwd=self.folder,
+                    env={**os.environ, "PYTHONPATH": str(ROOT)},
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                )
+                out, err = await process.communicate()
+                return process.returncode or 0, out.decode(), err.decode()
+
+        return asyncio.run(conversation())
+
 
 @pytest.fixture
 def surroundings(container: MockContainer, fixtures: Path, tmp_path: Path) -> Surroundings:
@@ -122,6 +142,30 @@ def test_a_throwaway_pod_is_made_used_and_deleted(surroundings: Surroundings) ->
     [made] = surroundings.api.created
     assert made["spec"]["runtimeClassName"] == "nvidia-cdi"
     assert surroundings.api.deleted == [f"{PODS}/{made['metadata']['name']}"]
+
+
+def test_a_throwaway_pod_that_cannot_be_deleted_is_a_note_and_takes_nothing_from_the_proofs(
+    surroundings: Surroundings,
+) -> None:
+    api = surroundings.api
+    api.kubelet = runs
+    work = api.program
+    assert work is not None
+
+    def refusing(command: list[str]) -> tuple[int, bytes, bytes]:
+        said = work(command)
+        if any("scale_cuda" in word for word in command):
+            api.status = 403  # from the last of the proofs on
+        return said
+
+    api.program = refusing
+    report = surroundings.verify(Options(pod=True, floor=0.1))
+    assert outcomes(report) == ALL_PROVEN, report
+    assert report.exit_code == 0
+    [made] = api.created
+    note = report.notes[0]
+    assert note.startswith("the throwaway pod could not be deleted (")
+    assert note.endswith(f"kubectl delete pod -n media {made['metadata']['name']}")
 
 
 def runs(pod: dict[str, Any]) -> None:
@@ -184,25 +228,39 @@ def test_the_throwaway_pod_may_do_nothing_but_use_the_gpu() -> None:
 
 def test_the_command_prints_json_writes_junit_and_ends_with_the_code(surroundings: Surroundings) -> None:
     junit = surroundings.folder / "junit.xml"
-    command = [sys.executable, "-m", "talos_gpu", "verify", "lab", "--json", "--floor", "0.1", "--junit", str(junit)]
-
-    async def conversation() -> tuple[int, str, str]:
-        async with surroundings.served():
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                cwd=surroundings.folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-            out, err = await process.communicate()
-            return process.returncode or 0, out.decode(), err.decode()
-
-    code, out, err = asyncio.run(conversation())
+    code, out, err = surroundings.command("--floor", "0.1", "--junit", str(junit))
     assert (code, err) == (0, "")
     [report] = json.loads(out)["reports"]
     assert {proof["name"]: proof["outcome"] for proof in report["proofs"]} == ALL_PROVEN
     assert '<testsuite name="lab"' in junit.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--junit", "/nowhere/x.xml"), "/nowhere is no folder: make it first"),
+        (("--junit", "/tmp"), "/tmp is a folder: name a file in it"),
+        (("--image", "busybox"), "is for the throwaway pod: add --pod"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is_proven(words: tuple[str, ...], said: str) -> None:
+    done = CliRunner().invoke(app, ["lab", "--project", "/nowhere", *words])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr.replace("\n", " ")
+
+
+def test_the_proofs_are_printed_also_where_junit_turns_out_not_to_be_writable(surroundings: Surroundings) -> None:
+    junit = surroundings.folder / "junit.xml"
+
+    def without_programs(_command: list[str]) -> tuple[int, bytes, bytes]:
+        junit.mkdir(exist_ok=True)  # after the command has looked
+        return 127, b"", b"not found"
+
+    surroundings.api.program = without_programs
+    code, out, err = surroundings.command("--junit", str(junit))
+    assert (code, err) == (1, f"error: {junit} was not written: Is a directory\n")
+    [report] = json.loads(out)["reports"]
+    assert report["exit_code"] == 1
 
 
 def test_a_stack_that_is_not_there_ends_with_2(tmp_path: Path) -> None:
