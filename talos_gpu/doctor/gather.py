@@ -30,7 +30,7 @@ from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.credentials import Credentials, TalosConfig
 from talos_gpu.talos.endpoint import forwarded_to
 from talos_gpu.talos.errors import ApiError, NotFound
-from talos_gpu.talos.facts import EXTENSIONS, KERNEL_PARAMS, LOADED_MODULES
+from talos_gpu.talos.facts import EXTENSIONS, KERNEL_PARAMS, loaded_modules
 from talos_gpu.talos.udev import RULES_FILES
 
 DECLARED_MODULES = "KernelModuleSpecs.runtime.talos.dev"
@@ -121,7 +121,7 @@ async def gather_node(gathering: Gathering, client: MachineClient) -> None:
     await asyncio.gather(
         put("talos/version.txt", _version(client)),
         put("talos/extensions.json", _extensions(client)),
-        put("talos/modules.txt", _names(client, LOADED_MODULES)),
+        put("talos/modules.txt", _loaded(client)),
         _declared(gathering, client),
         put("talos/services.json", _services(client)),
         put("talos/dmesg.txt", client.dmesg()),
@@ -152,6 +152,10 @@ async def _sysctl(client: MachineClient, name: str) -> str:
 
 async def _names(client: MachineClient, kind: str) -> str:
     return "\n".join(resource.id for resource in await client.resource_list(kind))
+
+
+async def _loaded(client: MachineClient) -> str:
+    return "\n".join(sorted(await loaded_modules(client)))
 
 
 async def _declared(gathering: Gathering, client: MachineClient) -> None:

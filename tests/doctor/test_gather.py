@@ -124,6 +124,13 @@ def test_without_talos_the_cluster_is_still_diagnosed_and_the_other_way_round(su
     assert "label-missing" in {one.check for one in diagnosis.not_run}
 
 
+def test_the_modules_of_a_release_without_their_resource_come_from_the_file(surroundings: Surroundings) -> None:
+    for name in MODULES.split():
+        del surroundings.talos.resources[LOADED_MODULES, name]
+    surroundings.talos.files["/proc/modules"] = "".join(f"{name} 1 0 - Live 0x0\n" for name in MODULES.split()).encode()
+    assert surroundings.gather().texts["talos/modules.txt"].split() == sorted(MODULES.split())
+
+
 async def _until(seen: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not seen():  # noqa: ASYNC110 (the fakes only count)
