@@ -12,8 +12,10 @@ import pytest
 from pulumi.output import Unknown
 
 from talos_gpu.settings import SettingsInvalid
-from tests.components.conftest import Stack
+from talos_gpu.talos.part import PART_PATH
+from tests.components.conftest import BASE, Stack
 from tests.components.engine import OUTPUTS, Run, run_program, stack_config
+from tests.talos.configs import SEED, merged
 from tests.talos.pki import Authority, talosconfig
 
 Runs = Callable[..., Run]
@@ -313,6 +315,13 @@ def test_images_without_digest_are_told(run: Runs) -> None:
             ("tdarr.image", "ghcr.io/haveagitgat/tdarr_node:2.73.01"),
         )
     ]
+
+
+def test_what_of_the_base_should_go_is_told(stack: Stack) -> None:
+    stack.base.write_text(merged(BASE, SEED))
+    told = [line for line in stack.run(cdi={"method": "jit-cdi"}).log if PART_PATH in line]
+    assert len(told) == 1
+    assert told[0].startswith(f"warning: {PART_PATH} of the base has what this method does not use: the runtime")
 
 
 def test_a_client_certificate_near_its_end_is_told(stack: Stack) -> None:
