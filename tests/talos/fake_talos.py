@@ -44,6 +44,8 @@ class Node:
     cut_after: int | None = None
     """Chunks after which the connection of a stream is cut."""
     refuses_config: str = ""
+    restarts: bool = True
+    """Whether applying a config restarts it: never from 1.14 on."""
     unknown: frozenset[str] = frozenset()
     """Kinds of resources that the release has not, and refuses to list."""
     forwards_to: str = ""
@@ -159,7 +161,7 @@ class FakeTalos:
         answer = machine_pb2.ApplyConfiguration(
             metadata=self._metadata,
             warnings=["machine.files is deprecated"],
-            mode="REBOOT",
+            mode="REBOOT" if self.node.restarts else "NO_REBOOT",
             mode_details="Applied configuration with a reboot\n+  token: abcdef.0123456789abcdef\n",
         )
         await stream.send_message(machine_pb2.ApplyConfigurationResponse(messages=[answer]))
