@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from talos_gpu.cli.method import METAVAR, method_of
 from talos_gpu.errors import UsageError
 from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.config_diff import config_diff
@@ -52,7 +53,10 @@ def render(
     talos: Annotated[str, typer.Option("--talos", metavar="VERSION", help="The node's Talos release: v1.11.1.")],
     base: Annotated[str, typer.Option("--base", metavar="FILE", help="The machine config as it is; - for stdin.")],
     method: Annotated[
-        Method | None, typer.Option(help="How containers get the GPU [default: spec, from 1.13 on native].")
+        Method | None,
+        typer.Option(
+            parser=method_of, metavar=METAVAR, help="How containers get the GPU [default: spec, from 1.13 on native]."
+        ),
     ] = None,
     default_runtime: Annotated[
         bool, typer.Option("--default-runtime", help="Every pod of the node goes through the NVIDIA runtime.")

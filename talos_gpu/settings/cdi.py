@@ -10,6 +10,8 @@ from talos_gpu.settings.base import Strict
 from talos_gpu.settings.rules import Image, Name
 from talos_gpu.talos.part import RUNTIME
 
+_Spelled = Literal["spec", "jit-cdi", "jit", "native", "sysctl"]
+
 
 def _short(method: object) -> object:
     return "jit" if method == "jit-cdi" else method
@@ -18,7 +20,9 @@ def _short(method: object) -> object:
 class Cdi(Strict):
     """How containers get the GPU."""
 
-    method: Annotated[Literal["spec", "jit", "native", "sysctl"], BeforeValidator(_short)] = Field(
+    method: Annotated[
+        Literal["spec", "jit", "native", "sysctl"], BeforeValidator(_short, json_schema_input_type=_Spelled)
+    ] = Field(
         default="spec",
         title="Method",
         description="`spec`: a spec generated on the host, patched and installed at each boot (Talos 1.7 to 1.12). "
