@@ -24,7 +24,7 @@ def declare(settings: Settings) -> GpuNode:
     lacks = lacking(base, want)
     for warning in filter(None, (release.caution, *settings.warnings, *lacks.warnings)):
         pulumi.log.warn(warning)
-    credentials = TalosConfig.load(settings.talosconfig or None)
+    credentials = TalosConfig.load(settings.talosconfig or None, settings.talos_context or None)
     if soon := credentials.expiry_warning():
         pulumi.log.warn(soon)
     args = GpuNodeArgs(

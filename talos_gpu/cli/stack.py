@@ -40,6 +40,7 @@ def new(
     address: Annotated[str, typer.Option(help="IP address of the node.")] = "",
     endpoint: Annotated[str, typer.Option(help="HOST or HOST:PORT to dial for the Talos API.")] = "",
     talosconfig: Annotated[str, typer.Option(help="Path; default: $TALOSCONFIG, then ~/.talos/config.")] = "",
+    context: Annotated[str, typer.Option(help="The talosconfig's; default: its current one.")] = "",
     node: Annotated[str, typer.Option(help="As Kubernetes knows it.")] = "",
     talos: Annotated[str, typer.Option(help="Talos release: v1.11.1.")] = "",
     gpu: Annotated[str, typer.Option(help="As nvidia-smi names it.")] = "",
@@ -68,6 +69,7 @@ def new(
         address=address,
         endpoint=endpoint,
         talosconfig=talosconfig,
+        talos_context=context,
         talos=talos,
         gpu=gpu,
         driver=driver,
@@ -81,7 +83,7 @@ def new(
         address = answers.address or (typer.prompt("Address of the node") if questions else "")
         if not address:
             raise UsageError("the node's address is not known", remedy="--address, or --offline and all other flags")
-        seen = asyncio.run(look(address, endpoint, talosconfig))
+        seen = asyncio.run(look(address, endpoint, talosconfig, context))
         for line in seen.told:
             typer.echo(line, err=True)
         answers = answers.or_else(seen.answers)

@@ -41,7 +41,7 @@ def verify(
     """
 
     def credentials(found: Settings) -> Credentials:
-        return Credentials(found.talosconfig, found.kubeconfig)
+        return Credentials(found.talosconfig, found.kubeconfig, found.talos_context)
 
     named = {stack: stack_settings(project / f"Pulumi.{stack}.yaml") for stack in dict.fromkeys(stacks)}
     options = Options(pod, image or None, floor, while_busy, ffmpeg, start_seconds)

@@ -101,7 +101,7 @@ async def _node(gathering: Gathering, settings: Settings) -> None:
     node = settings.node
     endpoint = node.endpoint or node.address
     try:
-        credentials = TalosConfig.load(settings.talosconfig or None)
+        credentials = TalosConfig.load(settings.talosconfig or None, settings.talos_context or None)
         _certificate(gathering, "talosconfig", credentials)
         async with MachineClient(credentials, endpoint, forwarded_to(endpoint, node.address)) as client:
             await gather_node(gathering, client)

@@ -58,7 +58,7 @@ def _minor(version: str) -> str:
 
 
 def _credentials(settings: Settings) -> None:
-    TalosConfig.load(settings.talosconfig or None).require_valid()
+    TalosConfig.load(settings.talosconfig or None, settings.talos_context or None).require_valid()
     asyncio.run(_enter(Cluster(settings.kubeconfig or None, connect=False)))
 
 

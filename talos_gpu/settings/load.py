@@ -16,7 +16,7 @@ from talos_gpu.settings.faults import Fault, SettingsInvalid, did_you_mean, show
 from talos_gpu.settings.model import Settings
 
 _HIDDEN = "[secret]"
-_STRINGS = frozenset(("talosconfig", "kubeconfig"))
+_STRINGS = frozenset(("talosconfig", "talos_context", "kubeconfig"))
 _MESSAGES = {
     "missing": "is missing",
     "string_type": "is not text (quote it in YAML)",

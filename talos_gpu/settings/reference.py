@@ -63,6 +63,7 @@ EXAMPLES: Mapping[str, str | int] = {
     "tdarr.volumes[].nfs.path": "/export/media",
     "tdarr.volumes[].host_path.path": "/var/mnt/media",
     "kubeconfig": "~/.kube/config",
+    "talos_context": "home",
 }
 """By path, where a type's own example says little."""
 

@@ -29,6 +29,7 @@ class Answers:
     address: str = ""
     endpoint: str = ""
     talosconfig: str = ""
+    talos_context: str = ""
     talos: str = ""
     gpu: str = ""
     driver: str = ""

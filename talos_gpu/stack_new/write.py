@@ -65,4 +65,5 @@ def _values(answers: Answers) -> dict[str, Any]:
             "volumes": [{"name": "temp", "path": "/temp", "empty_dir": {}}],
         }
     values |= {"talosconfig": answers.talosconfig} if answers.talosconfig else {}
+    values |= {"talos_context": answers.talos_context} if answers.talos_context else {}
     return values

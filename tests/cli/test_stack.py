@@ -17,7 +17,7 @@ from talos_gpu.settings.stack_file import stack_settings
 from talos_gpu.stack_new.look import NODENAMES, PCI_DEVICES
 from talos_gpu.talos.facts import EXTENSIONS, LOADED_MODULES
 from tests.talos.fake_talos import ADDRESS, Node, serving
-from tests.talos.pki import Authority, talosconfig
+from tests.talos.pki import Authority, elsewhere, talosconfig
 
 Command = Callable[..., tuple[int, str, str]]
 FLAGS = [
@@ -152,6 +152,15 @@ def test_the_node_itself_tells_a_reader_what_it_can(command: Command, tmp_path: 
     assert (found.node.gpu.model, found.node.gpu.driver) == ("Quadro P2000", "535.247.01")
     assert "extensions: nonfree-kmod-nvidia-lts 535.247.01-v1.11.1" in err
     assert "GPUs: Quadro P2000" in err
+
+
+def test_the_named_context_looks_and_is_written(command: Command, tmp_path: Path) -> None:
+    with node_of(tmp_path, "os:reader") as (endpoint, config):
+        config.write_text(elsewhere(config.read_text()))
+        where = ["--address", ADDRESS, "--endpoint", endpoint, "--talosconfig", str(config), "--context", "lab"]
+        code, _, err = command("one", "--no-ask", *where, "--memory-mib", "5120", "--base", "base.yaml")
+    assert code == 0, err
+    assert stack_settings(tmp_path / "Pulumi.one.yaml").talos_context == "lab"
 
 
 def test_questions_are_asked_for_the_rest(command: Command, tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from pulumi.output import Unknown
 
+from components.access import Access
 from talos_gpu.settings import SettingsInvalid
 from talos_gpu.talos.part import PART_PATH
 from tests.components.conftest import BASE, Stack
 from tests.components.engine import OUTPUTS, Run, run_program, stack_config
 from tests.talos.configs import SEED, merged
-from tests.talos.pki import Authority, talosconfig
+from tests.talos.pki import Authority, elsewhere, talosconfig
 
 Runs = Callable[..., Run]
 CHAIN = [
@@ -322,6 +323,18 @@ def test_what_of_the_base_should_go_is_told(stack: Stack) -> None:
     told = [line for line in stack.run(cdi={"method": "jit-cdi"}).log if PART_PATH in line]
     assert len(told) == 1
     assert told[0].startswith(f"warning: {PART_PATH} of the base has what this method does not use: the runtime")
+
+
+def test_the_named_context_applies_the_config(stack: Stack) -> None:
+    stack.talosconfig.write_text(elsewhere(stack.talosconfig.read_text()))
+    given = stack.run(talos_context="lab").one("ConfigurationApply").inputs["clientConfigurationWo"]
+    assert base64.b64encode(stack.client.key).decode() in str(given)
+
+
+def test_a_providers_access_has_the_named_context(stack: Stack) -> None:
+    stack.talosconfig.write_text(elsewhere(stack.talosconfig.read_text()))
+    config = {"talos-nvidia-cdi:talosconfig": str(stack.talosconfig), "talos-nvidia-cdi:talos_context": "lab"}
+    assert Access.of(config.get).credentials().context == "lab"
 
 
 def test_a_client_certificate_near_its_end_is_told(stack: Stack) -> None:

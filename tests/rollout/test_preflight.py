@@ -25,7 +25,7 @@ from tests.kube.fake_api import NODE, Api
 from tests.kube.fake_api import serving as kube_serving
 from tests.talos.fake_talos import Node
 from tests.talos.fake_talos import serving as talos_serving
-from tests.talos.pki import Authority, talosconfig
+from tests.talos.pki import Authority, elsewhere, talosconfig
 
 T = TypeVar("T")
 GPU = {"model": "Quadro P2000", "driver": "535.247.01", "memory_mib": 5120}
@@ -188,6 +188,18 @@ def test_the_node_is_asked_for_its_release(tmp_path: Path, told: str, fits: bool
         _, faults = preflight(stack_file(tmp_path, document), ["release"])
     fault = f"release: the node runs v1.11.1, node.talos says {told}; upgrade the node first, or set node.talos"
     assert faults == ([] if fits else [fault])
+
+
+def test_the_named_context_of_the_talosconfig_is_used(tmp_path: Path) -> None:
+    authority = Authority()
+    whole = talosconfig(authority, authority.client("os:reader"))
+    (tmp_path / "talosconfig").write_text(elsewhere(whole))
+    with in_thread(lambda: talos_serving(Node(), authority)) as port, cluster(Api({}), tmp_path) as kubeconfig:
+        document = settings_of("a/b:1", kubeconfig)
+        document |= {"talosconfig": str(tmp_path / "talosconfig"), "talos_context": "lab"}
+        document["node"] |= {"endpoint": f"127.0.0.1:{port}"}
+        _, faults = preflight(stack_file(tmp_path, document), ["release", "credentials"])
+    assert faults == []
 
 
 def test_without_checks_a_stack_of_another_program_has_no_fault(tmp_path: Path) -> None:
