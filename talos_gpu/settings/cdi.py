@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from talos_gpu.settings.base import Strict
-from talos_gpu.settings.rules import Image, Name
+from talos_gpu.settings.rules import GeneratorFlag, Image, Name
 from talos_gpu.talos.part import RUNTIME
 
 _Spelled = Literal["spec", "jit-cdi", "jit", "native", "sysctl"]
@@ -68,6 +68,13 @@ class Cdi(Strict):
         le=3600,
         title="Deadline of the generator",
         description="Seconds within which the generator's Job must have written the spec, image pull included.",
+    )
+
+    generator_flags: tuple[GeneratorFlag, ...] = Field(
+        default=(),
+        title="Flags of the generator",
+        description="Appended to `nvidia-ctk cdi generate`, which is executed without a shell; where it does not find "
+        "libcuda.so (Talos 1.8): `--mode=nvml`, `--library-search-path=/usr/local/glibc/usr/lib`.",
     )
 
     @property

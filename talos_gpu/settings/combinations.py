@@ -45,7 +45,8 @@ def _cdi(cdi: Cdi, release: ReleaseFacts | None) -> Iterator[Fault]:
         except MethodUnfit as error:
             yield Fault("cdi.method", shown(cdi.method), f"does not fit: {error.message}", error.remedy)
     if cdi.method != "spec":
-        for key, default in (("hook", "auto"), ("regenerate", "never"), ("runtime", "runtime-class")):
+        only_spec = {"hook": "auto", "regenerate": "never", "runtime": "runtime-class", "generator_flags": ()}
+        for key, default in only_spec.items():
             value = getattr(cdi, key)
             if value != default:
                 rule = f"has no meaning with method {cdi.method}: only method spec has it"

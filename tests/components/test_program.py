@@ -225,6 +225,16 @@ def test_native_on_a_release_that_makes_its_own_spec(run: Runs) -> None:
     assert found.one("RuntimeClass").inputs["handler"] == "nvidia"
 
 
+def test_flags_of_the_stack_end_the_generators_command(run: Runs) -> None:
+    flags = ["--mode=nvml", "--library-search-path=/usr/local/glibc/usr/lib"]
+    found = run(cdi={"generator_flags": flags, "regenerate": "boot"})
+    assert pod(found, "Job")["containers"][0]["command"][-2:] == flags
+    given = {item["name"]: item["value"] for item in pod(found, "DaemonSet")["containers"][0]["env"]}
+    assert given["GENERATE_FLAGS"] == " ".join(flags)
+    plain = {item["name"] for item in pod(run(), "DaemonSet")["containers"][0]["env"]}
+    assert "GENERATE_FLAGS" not in plain
+
+
 def test_a_release_that_is_known_from_sources_alone_is_said_to_be(run: Runs) -> None:
     found = run(node={"talos": "v1.14.0"}, cdi={"method": "native"})
     assert any("Talos 1.14: read from its sources, not proven in the project's lab" in said for said in found.log)

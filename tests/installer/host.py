@@ -37,6 +37,7 @@ class Host:
     base: Path
     source: str = field(default_factory=FIXTURE.read_text)
     regenerate: str = "never"
+    generate_flags: str = ""
     interval: float = INTERVAL
     """Of the run that was started last: `check` allows three of them since its last look."""
     runs: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -113,6 +114,7 @@ class Host:
             "PAYLOAD": str(self.payload),
             "INTERVAL": str(self.interval),
             "REGENERATE": self.regenerate,
+            "GENERATE_FLAGS": self.generate_flags,
             "STATUS": str(self.status),
         }
 
