@@ -51,6 +51,8 @@ class Access:
     talosconfig: str
     kubeconfig: str
     base: str
+    context: str = ""
+    """Of the talosconfig; empty: its current one."""
 
     @classmethod
     def of(cls, get: Callable[[str], Any]) -> Access:
@@ -62,13 +64,14 @@ class Access:
             talosconfig=str(get(f"{PROJECT}:talosconfig") or ""),
             kubeconfig=str(get(f"{PROJECT}:kubeconfig") or ""),
             base=str(machine.get("base") or ""),
+            context=str(get(f"{PROJECT}:talos_context") or ""),
         )
 
     def credentials(self) -> Credentials:
-        """The talosconfig's current context. Raises TalosConfigInvalid."""
+        """The talosconfig's credentials. Raises TalosConfigInvalid."""
         from talos_gpu.talos.credentials import TalosConfig
 
-        return TalosConfig.load(self.talosconfig or None)
+        return TalosConfig.load(self.talosconfig or None, self.context or None)
 
     @asynccontextmanager
     async def machine(self, target: Target) -> AsyncIterator[MachineClient]:

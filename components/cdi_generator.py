@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,8 @@ class CdiGeneratorArgs:
     token: pulumi.Input[str]
     driver: pulumi.Input[str]
     toolkit: pulumi.Input[str]
+    flags: Sequence[str] = ()
+    """More of the generator's flags."""
 
 
 class CdiGenerator(pulumi.ComponentResource):
@@ -65,10 +68,11 @@ class CdiGenerator(pulumi.ComponentResource):
         self.register_outputs({"generation": self.generation})
 
 
-def command(hook: str) -> list[str]:
+def command(hook: str, flags: Sequence[str] = ()) -> list[str]:
     """The generator's command line: util-linux's nsenter into pid 1's mounts, then nvidia-ctk itself."""
     words = ["nsenter", "--target", "1", "--mount", "--", NVIDIA_CTK, "cdi", "generate", f"--output={SPEC_SOURCE}"]
-    return [*words, f"--nvidia-cdi-hook-path={NVIDIA_CTK}"] if hook == Strategy.NVIDIA_CTK else words
+    own = [f"--nvidia-cdi-hook-path={NVIDIA_CTK}"] if hook == Strategy.NVIDIA_CTK else []
+    return [*words, *own, *flags]
 
 
 def job_spec(args: CdiGeneratorArgs) -> dict[str, Any]:
@@ -97,7 +101,7 @@ def job_spec(args: CdiGeneratorArgs) -> dict[str, Any]:
                         "name": "generator",
                         "image": args.image,
                         "image_pull_policy": "IfNotPresent",
-                        "command": command(args.hook),
+                        "command": command(args.hook, args.flags),
                         "security_context": {"privileged": True},
                         "termination_message_policy": "FallbackToLogsOnError",
                         "resources": {

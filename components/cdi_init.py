@@ -34,6 +34,8 @@ class CdiInitArgs:
     sha256: pulumi.Input[str]
     facts_file: pulumi.Input[str]
     install_token: pulumi.Input[str]
+    flags: Sequence[str] = ()
+    """More of the generator's flags, for `regenerate: boot`."""
 
 
 class CdiInit(pulumi.ComponentResource):
@@ -99,6 +101,8 @@ def daemon_set_spec(args: CdiInitArgs, config_map: pulumi.Input[str | None]) -> 
         "REGENERATE": args.regenerate,
         "STATUS": f"{_STATUS}/status",
     }
+    if args.flags and args.regenerate == "boot":
+        environment["GENERATE_FLAGS"] = " ".join(args.flags)
     script = f"{_PAYLOAD}/{_SCRIPT}"
     return {
         "selector": {"match_labels": labels(APP, args.node)},

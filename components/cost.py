@@ -43,6 +43,16 @@ def of_change(olds: dict[str, Any], news: dict[str, Any]) -> str:
     return f"this restarts the node and with it the worker{asked}: {why}{later}{within}{_before(after)}"
 
 
+def asked_for(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """Return why a change holds only after a restart that the apply does not make (from 1.14 on), a sentence each.
+
+    Empty where what was last applied cannot be compared with it.
+    """
+    footprints = before.get("footprint") or {}, after.get("footprint") or {}
+    reasons = reasons_between(*footprints, strategy_for(after["release"])) or ()
+    return [reason.sentence for reason in reasons if reason.by is By.REQUEST]
+
+
 def _of_drift(drift: object, props: dict[str, Any]) -> str:
     """The sentence for what refresh has found, which the same config makes hold again."""
     causes = sorted(RESTARTING & drift.keys()) if isinstance(drift, dict) else []

@@ -130,6 +130,7 @@ class GpuNode(pulumi.ComponentResource):
                 token=source.token,
                 driver=source.driver,
                 toolkit=source.toolkit,
+                flags=cdi.generator_flags,
             ),
             pulumi.ResourceOptions(parent=self, providers=[self._kubernetes], depends_on=[source]),
         )
@@ -154,6 +155,7 @@ class GpuNode(pulumi.ComponentResource):
                 sha256=spec.sha256,
                 facts_file=spec.facts_file,
                 install_token=spec.install_token,
+                flags=cdi.generator_flags,
             ),
             pulumi.ResourceOptions(parent=self, providers=[self._kubernetes], depends_on=[spec]),
         )

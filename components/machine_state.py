@@ -177,11 +177,12 @@ class MachineStateProvider(NodeProvider):
                 raise WouldRemove(props["node"], keys)
             dry_run = await _dry_run(client, config, props["apply_mode"])
         differences = [sentence for found in lacks.values() for sentence in found]
-        reboot = _reboot(dry_run, lacks, again=again, staged=props["apply_mode"] == "staged")
+        asked = cost.asked_for(olds, props)
+        reboot = _reboot(dry_run, lacks, again=again, staged=props["apply_mode"] == "staged", asked=bool(asked))
         if reboot != "none" and (props["reboot_policy"] == "forbid" or props["apply_mode"] == "no_reboot"):
-            raise RebootForbidden(props["node"], _why(dry_run, differences))
+            raise RebootForbidden(props["node"], _why(dry_run, [*differences, *asked]))
         if reboot != "none" and (opens := _closed(props)):
-            raise OutsideWindow(props["node"], _why(dry_run, differences), opens)
+            raise OutsideWindow(props["node"], _why(dry_run, [*differences, *asked]), opens)
         later = reboot == "request" and only_retires(olds, props)
         return {
             **props,
@@ -189,7 +190,7 @@ class MachineStateProvider(NodeProvider):
             "boot_id": facts.boot_id or "",
             "reboot": "none" if later else reboot,
             "reboot_after": reboot if later else "none",
-            "reboot_expected": dry_run.reboots or reboot != "none",
+            "reboot_expected": dry_run.reboots or bool(asked) or reboot != "none",
             "mode": "staged" if dry_run.reboots else props["apply_mode"],
             "differences": differences,
             "facts": shown_facts(facts),
@@ -220,8 +221,11 @@ async def _dry_run(client: MachineClient, config: str, apply_mode: str) -> Apply
     return await client.apply_configuration(config, mode, dry_run=True)
 
 
-def _reboot(dry_run: ApplyResult, lacks: Mapping[Kind, Sequence[str]], *, again: bool, staged: bool) -> Reboot:
-    """Whether the node restarts, and by whom.
+def _reboot(
+    dry_run: ApplyResult, lacks: Mapping[Kind, Sequence[str]], *, again: bool, staged: bool, asked: bool = False
+) -> Reboot:
+    """Whether the node restarts, and by whom; `asked`: the change holds after a restart only, which a dry run of 1.14
+    does not tell.
 
     The containerd part and udev rules are written at boot only (<= 1.13), and a config that the node has already is not
     made to hold again by applying it once more: such drift needs a restart that apply does not make. The label Talos
@@ -229,7 +233,7 @@ def _reboot(dry_run: ApplyResult, lacks: Mapping[Kind, Sequence[str]], *, again:
     """
     if staged:
         return "none"
-    if dry_run.reboots:
+    if dry_run.reboots or asked:
         return "request"
     only_at_boot = lacks.keys() & {"part", "udev"}
     return "request" if only_at_boot or (again and lacks.keys() - {"label"}) else "none"

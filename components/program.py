@@ -19,16 +19,17 @@ def declare(settings: Settings) -> GpuNode:
     the files cannot be used.
     """
     release = strategy_for(settings.node.release)
-    for warning in filter(None, (release.caution, *settings.warnings)):
-        pulumi.log.warn(warning)
     base = settings.base_path.read_text(encoding="utf-8")
     want = wanted(release, Method(settings.cdi.method), default_runtime=settings.cdi.runtime == "default")
-    credentials = TalosConfig.load(settings.talosconfig or None)
+    lacks = lacking(base, want)
+    for warning in filter(None, (release.caution, *settings.warnings, *lacks.warnings)):
+        pulumi.log.warn(warning)
+    credentials = TalosConfig.load(settings.talosconfig or None, settings.talos_context or None)
     if soon := credentials.expiry_warning():
         pulumi.log.warn(soon)
     args = GpuNodeArgs(
         settings=settings,
         credentials=credentials,
-        machine_config=render(base, lacking(base, want).patches),
+        machine_config=render(base, lacks.patches),
     )
     return GpuNode(settings.node.name, args)

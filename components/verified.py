@@ -65,7 +65,7 @@ class VerifiedProvider(NodeProvider):
 
         values: dict[str, Any] = {name: props.get(name) for name in _SUBJECT}
         subject = Subject(**values)
-        credentials = Credentials(self._access.talosconfig, self._access.kubeconfig)
+        credentials = Credentials(self._access.talosconfig, self._access.kubeconfig, self._access.context)
         return await verify(subject.node, subject, credentials, Options())
 
 

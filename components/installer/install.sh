@@ -141,8 +141,9 @@ generate() {
     uptime_cs
     generated_cs=$now_cs own_sha256='' own_driver=$found_driver own_for=$reasons
     log "REGENERATE=boot: generating a spec on the host with hooks run by ${hooks%% *}"
+    # shellcheck disable=SC2086 # flags in plain characters: words
     timeout "$GENERATE_SECONDS" nsenter -t 1 -m -u -i -n -p -- /usr/local/bin/nvidia-ctk cdi generate \
-        --nvidia-cdi-hook-path="${hooks%% *}" --output="$OWN" >"$STATE_DIR/generate.log" 2>&1 &
+        --nvidia-cdi-hook-path="${hooks%% *}" --output="$OWN" ${GENERATE_FLAGS:-} >"$STATE_DIR/generate.log" 2>&1 &
     worker=$!
     wait "$worker"
     ended=$? worker=''

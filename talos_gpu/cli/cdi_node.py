@@ -78,7 +78,7 @@ def resolve(stack: str, project: str, folders: Sequence[str], library: Library |
 def _client(stack: str, project: str) -> MachineClient:
     settings = stack_settings(Path(project) / f"Pulumi.{stack}.yaml")
     node = settings.node
-    return dialled(settings.talosconfig, node.endpoint or node.address, node.address)
+    return dialled(settings.talosconfig, settings.talos_context, node.endpoint or node.address, node.address)
 
 
 async def _read(client: MachineClient, stack: str, path: str) -> bytes:

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from talos_gpu.cli.method import METAVAR, method_of
 from talos_gpu.errors import UsageError
 from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.config_diff import config_diff
@@ -52,7 +53,10 @@ def render(
     talos: Annotated[str, typer.Option("--talos", metavar="VERSION", help="The node's Talos release: v1.11.1.")],
     base: Annotated[str, typer.Option("--base", metavar="FILE", help="The machine config as it is; - for stdin.")],
     method: Annotated[
-        Method | None, typer.Option(help="How containers get the GPU [default: spec, from 1.13 on native].")
+        Method | None,
+        typer.Option(
+            parser=method_of, metavar=METAVAR, help="How containers get the GPU [default: spec, from 1.13 on native]."
+        ),
     ] = None,
     default_runtime: Annotated[
         bool, typer.Option("--default-runtime", help="Every pod of the node goes through the NVIDIA runtime.")
@@ -69,6 +73,7 @@ def render(
         str, typer.Option(metavar="HOST[:PORT]", help="With --node: what is dialled [default: the node].")
     ] = "",
     talosconfig: Annotated[str, typer.Option(metavar="FILE", help="With --node [default: $TALOSCONFIG].")] = "",
+    context: Annotated[str, typer.Option(help="With --node: the talosconfig's [default: its current one].")] = "",
     allow_removal: Annotated[
         bool, typer.Option("--allow-removal", help="With --node: what only the live config has may go.")
     ] = False,
@@ -85,7 +90,7 @@ def render(
         chosen = method or (Method.NATIVE if release.native else Method.SPEC)
         lacks = lacking(text, wanted(release, chosen, default_runtime=default_runtime))
         rendered = laid(text, lacks.patches)
-        if node and (gone := _removed(node, endpoint, talosconfig, rendered)):
+        if node and (gone := _removed(_client(node, endpoint, talosconfig, context), rendered)):
             _tell_removed(node, gone, allowed=allow_removal)
     except (MachineConfigConflict, MethodUnfit, UnknownRelease) as refusal:
         typer.echo(f"talos-gpu: {refusal}", err=True)
@@ -100,10 +105,14 @@ def render(
     typer.echo(_as_json(lacks, reasons, changes) if as_json else _as_text(lacks, reasons, changes), nl=False)
 
 
-def _removed(node: str, endpoint: str, talosconfig: str, rendered: str) -> tuple[str, ...]:
+def _client(node: str, endpoint: str, talosconfig: str, context: str) -> MachineClient:
+    credentials = TalosConfig.load(talosconfig or None, context or None)
+    return MachineClient(credentials, endpoint or node, node if endpoint else None)
+
+
+def _removed(node: MachineClient, rendered: str) -> tuple[str, ...]:
     async def ask() -> str:
-        credentials = TalosConfig.load(talosconfig or None)
-        async with MachineClient(credentials, endpoint or node, node if endpoint else None) as client:
+        async with node as client:
             return await live_config(client)
 
     return removed(asyncio.run(ask()), rendered)

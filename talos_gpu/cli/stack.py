@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
+from talos_gpu.cli.method import METAVAR, method_of
 from talos_gpu.errors import UsageError
 from talos_gpu.settings.stack_file import stack_files
 from talos_gpu.stack_new.ask import Answers, ask
 from talos_gpu.stack_new.look import look
-from talos_gpu.stack_new.write import text_of
+from talos_gpu.stack_new.write import proposed, text_of, why
+from talos_gpu.talos.releases import Method, spelled
 
 app = typer.Typer(
     name="stack",
@@ -38,6 +40,7 @@ def new(
     address: Annotated[str, typer.Option(help="IP address of the node.")] = "",
     endpoint: Annotated[str, typer.Option(help="HOST or HOST:PORT to dial for the Talos API.")] = "",
     talosconfig: Annotated[str, typer.Option(help="Path; default: $TALOSCONFIG, then ~/.talos/config.")] = "",
+    context: Annotated[str, typer.Option(help="The talosconfig's; default: its current one.")] = "",
     node: Annotated[str, typer.Option(help="As Kubernetes knows it.")] = "",
     talos: Annotated[str, typer.Option(help="Talos release: v1.11.1.")] = "",
     gpu: Annotated[str, typer.Option(help="As nvidia-smi names it.")] = "",
@@ -46,6 +49,12 @@ def new(
     base: Annotated[str, typer.Option(help="Path of the node's machine config.")] = "",
     server_url: Annotated[str, typer.Option(help="Of the Tdarr server; empty: the GPU alone.")] = "",
     tdarr_image: Annotated[str, typer.Option(help="The worker's image.")] = "",
+    method: Annotated[
+        Method | None,
+        typer.Option(
+            parser=method_of, metavar=METAVAR, help="How containers get the GPU [default: the release's best]."
+        ),
+    ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Do not look at the node.")] = False,
     questions: Annotated[bool, typer.Option("--ask/--no-ask", help="Ask for what is not known.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
@@ -60,6 +69,7 @@ def new(
         address=address,
         endpoint=endpoint,
         talosconfig=talosconfig,
+        talos_context=context,
         talos=talos,
         gpu=gpu,
         driver=driver,
@@ -67,12 +77,13 @@ def new(
         base=base,
         server_url=server_url,
         tdarr_image=tdarr_image,
+        method=spelled(method) if method else "",
     )
     if not offline:
         address = answers.address or (typer.prompt("Address of the node") if questions else "")
         if not address:
             raise UsageError("the node's address is not known", remedy="--address, or --offline and all other flags")
-        seen = asyncio.run(look(address, endpoint, talosconfig))
+        seen = asyncio.run(look(address, endpoint, talosconfig, context))
         for line in seen.told:
             typer.echo(line, err=True)
         answers = answers.or_else(seen.answers)
@@ -82,4 +93,5 @@ def new(
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(path)
+    typer.echo(why(answers.method or proposed(answers.talos), answers.talos), err=True)
     typer.echo(f"wrote {path}; next: talos-gpu images pin {name}; pulumi stack init {name}; talos-gpu preview {name}")

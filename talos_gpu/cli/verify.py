@@ -42,7 +42,7 @@ def verify(
     """
 
     def credentials(found: Settings) -> Credentials:
-        return Credentials(found.talosconfig, found.kubeconfig)
+        return Credentials(found.talosconfig, found.kubeconfig, found.talos_context)
 
     if image and not pod:
         raise typer.BadParameter("is for the throwaway pod: add --pod", param_hint="--image")

@@ -26,7 +26,7 @@ from talos_gpu.talos.client import MachineClient
 from talos_gpu.talos.credentials import Credentials, TalosConfig
 from talos_gpu.talos.endpoint import forwarded_to
 from talos_gpu.talos.errors import ApiError, NotFound
-from talos_gpu.talos.facts import EXTENSIONS, KERNEL_PARAMS, LOADED_MODULES
+from talos_gpu.talos.facts import EXTENSIONS, KERNEL_PARAMS, loaded_modules
 from talos_gpu.talos.udev import RULES_FILES
 
 DECLARED_MODULES = "KernelModuleSpecs.runtime.talos.dev"
@@ -100,7 +100,7 @@ async def _node(gathering: Gathering, settings: Settings) -> None:
     node = settings.node
     endpoint = node.endpoint or node.address
     try:
-        credentials = TalosConfig.load(settings.talosconfig or None)
+        credentials = TalosConfig.load(settings.talosconfig or None, settings.talos_context or None)
         _certificate(gathering, "talosconfig", credentials)
         async with MachineClient(credentials, endpoint, forwarded_to(endpoint, node.address)) as client:
             await gather_node(gathering, client)
@@ -122,7 +122,7 @@ async def gather_node(gathering: Gathering, client: MachineClient) -> None:
     await asyncio.gather(
         put("talos/version.txt", _version(client)),
         put("talos/extensions.json", _extensions(client)),
-        put("talos/modules.txt", _names(client, LOADED_MODULES)),
+        put("talos/modules.txt", _loaded(client)),
         _declared(gathering, client),
         put("talos/services.json", _services(client)),
         put("talos/dmesg.txt", client.dmesg()),
@@ -153,6 +153,10 @@ async def _sysctl(client: MachineClient, name: str) -> str:
 
 async def _names(client: MachineClient, kind: str) -> str:
     return "\n".join(resource.id for resource in await client.resource_list(kind))
+
+
+async def _loaded(client: MachineClient) -> str:
+    return "\n".join(sorted(await loaded_modules(client)))
 
 
 async def _declared(gathering: Gathering, client: MachineClient) -> None:

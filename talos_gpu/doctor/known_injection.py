@@ -153,7 +153,7 @@ TEXTS: Sequence[Known] = (
         "libcuda-lookup",
         r"failed to (?:locate|get|find) .{0,80}?libcuda\.so|libcuda\.so[\w.]*: not found",
         "nvidia-ctk does not find the driver's libraries: toolkits before 1.17 could not read Talos's library cache.",
-        "add --mode=nvml --library-search-path=/usr/local/glibc/usr/lib, or use Talos 1.9 or later",
+        "cdi.generator_flags: [--mode=nvml, --library-search-path=/usr/local/glibc/usr/lib], or use Talos 1.9 or later",
         "NVIDIA/nvidia-container-toolkit#735",
     ),
     known(

@@ -60,7 +60,7 @@ def _minor(version: str) -> str:
 
 
 def _credentials(settings: Settings) -> None:
-    TalosConfig.load(settings.talosconfig or None).require_valid()
+    TalosConfig.load(settings.talosconfig or None, settings.talos_context or None).require_valid()
     asyncio.run(_enter(Cluster(settings.kubeconfig or None, connect=False)))
     end = client_certificate_end(Path(settings.kubeconfig) if settings.kubeconfig else None)
     if end is not None and end <= datetime.now(UTC):

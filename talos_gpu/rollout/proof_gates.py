@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from talos_gpu.rollout.gates import NO_WORKER, Asked, Measured, Said, Verdict
 from talos_gpu.rollout.waiting import NotYet, wait
+from talos_gpu.settings import Settings
 from talos_gpu.settings.stack_file import stack_settings
 from talos_gpu.verify import host
 from talos_gpu.verify.report import Outcome, Proof, Report
@@ -26,11 +27,11 @@ _FINE = frozenset((Outcome.PROVEN, Outcome.SKIPPED))
 def spec_fresh(asked: Asked) -> Said:
     """The CDI spec is installed, fit for the release's hook binaries, and of what is loaded now."""
     settings = stack_settings(asked.stack_file)
-    subject, talosconfig = Subject.of(settings), settings.talosconfig
+    subject, credentials = Subject.of(settings), _credentials(settings)
 
     async def look() -> Said | NotYet:
         unheard: asyncio.Future[Host] = asyncio.get_running_loop().create_future()
-        return _told([await host.look(subject, talosconfig, unheard)], asked.stack)
+        return _told([await host.look(subject, credentials, unheard)], asked.stack)
 
     return wait(asked, look)
 
@@ -64,8 +65,11 @@ def speeds_before(asked: Asked) -> Mapping[str, Measured]:
 
 async def _report(asked: Asked) -> Report:
     settings = stack_settings(asked.stack_file)
-    credentials = Credentials(settings.talosconfig, settings.kubeconfig)
-    return await verify(asked.stack, Subject.of(settings), credentials, Options())
+    return await verify(asked.stack, Subject.of(settings), _credentials(settings), Options())
+
+
+def _credentials(settings: Settings) -> Credentials:
+    return Credentials(settings.talosconfig, settings.kubeconfig, settings.talos_context)
 
 
 def _speeds(report: Report) -> dict[str, Measured]:

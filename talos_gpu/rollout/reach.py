@@ -9,4 +9,4 @@ from talos_gpu.talos.client import MachineClient, dialled
 def machine(settings: Settings) -> MachineClient:
     """A client of the node's machine API. Raises TalosConfigInvalid."""
     node = settings.node
-    return dialled(settings.talosconfig, node.endpoint or str(node.address), str(node.address))
+    return dialled(settings.talosconfig, settings.talos_context, node.endpoint or str(node.address), str(node.address))

@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from talos_gpu.settings.base import Strict
-from talos_gpu.settings.rules import Image, Name
+from talos_gpu.settings.rules import GeneratorFlag, Image, Name
 from talos_gpu.talos.part import RUNTIME
+
+_Spelled = Literal["spec", "jit-cdi", "jit", "native", "sysctl"]
 
 
 def _short(method: object) -> object:
@@ -18,7 +20,9 @@ def _short(method: object) -> object:
 class Cdi(Strict):
     """How containers get the GPU."""
 
-    method: Annotated[Literal["spec", "jit", "native", "sysctl"], BeforeValidator(_short)] = Field(
+    method: Annotated[
+        Literal["spec", "jit", "native", "sysctl"], BeforeValidator(_short, json_schema_input_type=_Spelled)
+    ] = Field(
         default="spec",
         title="Method",
         description="`spec`: a spec generated on the host, patched and installed at each boot (Talos 1.7 to 1.12). "
@@ -65,6 +69,13 @@ class Cdi(Strict):
         le=3600,
         title="Deadline of the generator",
         description="Seconds within which the generator's Job must have written the spec, image pull included.",
+    )
+
+    generator_flags: tuple[GeneratorFlag, ...] = Field(
+        default=(),
+        title="Flags of the generator",
+        description="Appended to `nvidia-ctk cdi generate`, which is executed without a shell; where it does not find "
+        "libcuda.so (Talos 1.8): `--mode=nvml`, `--library-search-path=/usr/local/glibc/usr/lib`.",
     )
 
     @property

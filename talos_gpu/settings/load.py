@@ -19,7 +19,7 @@ from talos_gpu.settings.right import model_of, right
 from talos_gpu.settings.tdarr import Tdarr
 
 _HIDDEN = "[secret]"
-_STRINGS = frozenset(("talosconfig", "kubeconfig"))
+_STRINGS = frozenset(("talosconfig", "talos_context", "kubeconfig"))
 _JUDGED: Mapping[str, type[BaseModel]] = {"node": Node, "cdi": Cdi, "tdarr": Tdarr}
 """The parts that are judged together."""
 _KEY = "[key]"

@@ -47,6 +47,9 @@ class Settings(Strict):
     talosconfig: str = Field(
         default="", title="talosconfig", description="Path; default: $TALOSCONFIG, then ~/.talos/config."
     )
+    talos_context: str = Field(
+        default="", title="talosconfig context", description="Name in the talosconfig; default: its current one."
+    )
     kubeconfig: str = Field(
         default="", title="kubeconfig", description="Path; default: $KUBECONFIG, then ~/.kube/config."
     )

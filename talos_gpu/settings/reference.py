@@ -27,6 +27,7 @@ _RULES: tuple[tuple[Any, str, str], ...] = (
     (rules.Quantity, "Kubernetes quantity, quoted", '`"512Mi"`'),
     (rules.Image, "image with tag or digest", "`docker.io/library/debian:12-slim`"),
     (rules.AbsolutePath, "absolute path in plain form", "`/media`"),
+    (rules.GeneratorFlag, "flag in plain characters, none that the program sets itself", "`--mode=nvml`"),
     (Time, "time of day, quoted", '`"22:30"`'),
     (Zone, "name in the tz database", "`Europe/Berlin`"),
     (rules.Text, "text without blanks around it", "`Quadro P2000`"),
@@ -41,6 +42,7 @@ COSTS: Mapping[str, str] = {
     "machine.apply_mode": "`staged`: nothing takes effect before the next boot",
     "cdi.method": "another machine config (a restart), other objects, and the worker restarts",
     "cdi.hook": "the generator runs again; the installer and the worker restart",
+    "cdi.generator_flags": "the generator runs again; where the spec becomes another one, the worker restarts",
     "cdi.image": "the generator runs again; the installer restarts",
     "cdi.runtime": "another containerd part: a restart of the node",
     "verify": "seconds of encoding in refresh and in an `up` that changes spec, worker or driver",
@@ -63,6 +65,7 @@ EXAMPLES: Mapping[str, str | int] = {
     "tdarr.volumes[].nfs.path": "/export/media",
     "tdarr.volumes[].host_path.path": "/var/mnt/media",
     "kubeconfig": "~/.kube/config",
+    "talos_context": "home",
 }
 """By path, where a type's own example says little."""
 

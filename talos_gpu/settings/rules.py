@@ -31,6 +31,9 @@ _IMAGE_RE = re.compile(
     rf"(?P<name>([A-Za-z0-9][A-Za-z0-9.-]*(:\d{{1,5}})?/)?{_COMPONENT}(/{_COMPONENT})*)"
     r"(:(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
+_FLAG_RE = re.compile(r"--(?P<name>[a-z][a-z0-9-]*)(=[A-Za-z0-9_./:,@+-]+)?")
+_OWN_FLAGS = frozenset(("output", "format", "nvidia-cdi-hook-path", "nvidia-ctk-path"))
+"""Of the generator: where the spec goes, in which form, and who runs its hooks (cdi.hook)."""
 _HIGHEST_PORT = 65535
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
 _RESOURCE_RE = re.compile(
@@ -122,6 +125,16 @@ def _absolute(value: str) -> str:
     return value.rstrip("/") or "/"
 
 
+def _generator_flag(value: str) -> str:
+    # plain characters only: the installer's shell splits them into words
+    match = _FLAG_RE.fullmatch(value)
+    if match is None:
+        raise _fault("generator-flag", "is not a flag", "write --NAME or --NAME=VALUE, such as --mode=nvml")
+    if match["name"] in _OWN_FLAGS:
+        raise _fault("generator-flag", f"is a flag that this program sets: --{match['name']}", "take it out")
+    return value
+
+
 def _not_blank(value: str) -> str:
     if not value.strip() or value != value.strip() or not value.isprintable():
         raise _fault("text", "is empty, or has blanks around it or control characters in it")
@@ -167,4 +180,5 @@ Image = Annotated[str, AfterValidator(_image)]
 ResourceName = Annotated[str, AfterValidator(_resource)]
 GroupId = Annotated[int, Ge(0)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+GeneratorFlag = Annotated[str, AfterValidator(_generator_flag)]
 Text = Annotated[str, AfterValidator(_not_blank)]

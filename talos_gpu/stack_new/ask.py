@@ -29,6 +29,7 @@ class Answers:
     address: str = ""
     endpoint: str = ""
     talosconfig: str = ""
+    talos_context: str = ""
     talos: str = ""
     gpu: str = ""
     driver: str = ""
@@ -36,6 +37,8 @@ class Answers:
     base: str = ""
     server_url: str = ""
     tdarr_image: str = ""
+    method: str = ""
+    """Not known: the one that the release table names first."""
 
     def or_else(self, other: Answers) -> Answers:
         """These, and of `other` what these do not know."""

@@ -36,13 +36,13 @@ class Seen:
     told: tuple[str, ...]
 
 
-async def look(address: str, endpoint: str, talosconfig: str) -> Seen:
+async def look(address: str, endpoint: str, talosconfig: str, context: str = "") -> Seen:
     """Ask the node. What it does not tell to this role is told and left open.
 
     Raises TalosConfigInvalid, Unreachable or CertificateRejected.
     """
     dial = endpoint or address
-    credentials = TalosConfig.load(talosconfig or None)
+    credentials = TalosConfig.load(talosconfig or None, context or None)
     async with MachineClient(credentials, dial, forwarded_to(dial, address)) as client:
         facts = await read_facts(client)
         cards = [item.spec for item in await _listed(client, PCI_DEVICES, "hardware")]
@@ -52,6 +52,7 @@ async def look(address: str, endpoint: str, talosconfig: str) -> Seen:
         address=address,
         endpoint=endpoint,
         talosconfig=talosconfig,
+        talos_context=context,
         talos=facts.talos or "",
         gpu=next(_models(cards), ""),
         driver=facts.driver or parse.module_driver_version(facts.extensions or {}) or "",

@@ -183,12 +183,14 @@ class MachineClient:
         return [_resource(reply.resource) for reply in replies]
 
 
-def dialled(talosconfig: str | None, endpoint: str, address: str) -> MachineClient:
-    """A client of the node at `address` through `endpoint`, with the talosconfig at a path (empty: the usual place).
+def dialled(talosconfig: str | None, context: str | None, endpoint: str, address: str) -> MachineClient:
+    """A client of the node at `address` through `endpoint`, by a talosconfig's path (empty: the usual place) and its
+    context (empty: the current one).
 
     Raises TalosConfigInvalid.
     """
-    return MachineClient(TalosConfig.load(talosconfig or None), endpoint, forwarded_to(endpoint, address))
+    credentials = TalosConfig.load(talosconfig or None, context or None)
+    return MachineClient(credentials, endpoint, forwarded_to(endpoint, address))
 
 
 def _only(messages: Sequence[_AnswerT]) -> _AnswerT:

@@ -23,6 +23,7 @@ UDEV_RULES = RULES_FILES[0]
 EXTENSIONS = "ExtensionStatuses.runtime.talos.dev"
 KERNEL_PARAMS = "KernelParamStatuses.runtime.talos.dev"
 LOADED_MODULES = "LoadedKernelModules.runtime.talos.dev"
+"""Since Talos 1.11 (siderolabs/talos#11280)."""
 SBOM_ITEMS = "SBOMItems.talos.dev"
 
 _ValueT = TypeVar("_ValueT")
@@ -74,7 +75,7 @@ async def read_facts(client: MachineClient) -> NodeFacts:
             nvidia = group.create_task(reading.fact("driver", _text(client, "/proc/driver/nvidia/version")))
             harden = group.create_task(reading.fact("bpf_jit_harden", _sysctl(client, "net.core.bpf_jit_harden")))
             restrict = group.create_task(reading.fact("kptr_restrict", _sysctl(client, "kernel.kptr_restrict")))
-            modules = group.create_task(reading.fact("modules", _modules(client)))
+            modules = group.create_task(reading.fact("modules", loaded_modules(client)))
             extensions = group.create_task(reading.fact("extensions", _extensions(client)))
             devices = group.create_task(reading.fact("char_majors", _text(client, "/proc/devices")))
             part = group.create_task(reading.fact("part", _part(client)))
@@ -178,8 +179,24 @@ async def _sysctl(client: MachineClient, name: str) -> int:
         return int(await _text(client, f"/proc/sys/{name.replace('.', '/')}"))
 
 
-async def _modules(client: MachineClient) -> frozenset[str]:
-    return frozenset(module.id for module in await client.resource_list(LOADED_MODULES))
+async def loaded_modules(client: MachineClient) -> frozenset[str]:
+    """Return the loaded kernel modules: from the resource, else (Talos before 1.11) from the file (role os:admin).
+
+    Raises ApiError where neither tells.
+    """
+    try:
+        listed = frozenset(module.id for module in await client.resource_list(LOADED_MODULES))
+    except (Unreachable, CertificateRejected):
+        raise
+    except ApiError:
+        listed = frozenset()  # a release without the resource refuses the list, or answers with none
+    if listed:
+        return listed
+    try:
+        text = await _text(client, "/proc/modules")
+    except NotFound:
+        return frozenset()  # a kernel without loadable modules
+    return frozenset(line.split()[0] for line in text.splitlines() if line.strip())
 
 
 async def _extensions(client: MachineClient) -> dict[str, str]:

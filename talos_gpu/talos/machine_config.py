@@ -27,7 +27,7 @@ import yaml
 from talos_gpu.talos.base_config import BaseConfig
 from talos_gpu.talos.errors import MachineConfigConflict
 from talos_gpu.talos.part import PART_PATH, part_toml
-from talos_gpu.talos.part_merge import merge_part
+from talos_gpu.talos.part_merge import left_over, merge_part
 from talos_gpu.talos.releases import Method, ReleaseFacts
 from talos_gpu.talos.udev import UdevRule, same_rule
 
@@ -194,7 +194,14 @@ class _Comparison:
                     f"machine.files: {path} is no spelling of {PART_PATH} that Talos knows, and it makes no file there",
                     f"write {PART_PATH} in the base",
                 )
-        if want is None or len(entries) > 1:
+        if want is None:
+            if left := [clause for _, content in entries for clause in left_over(content)]:
+                self.warnings.append(
+                    f"{PART_PATH} of the base has what this method does not use: {'; '.join(left)}. It stays: take it "
+                    "out of the base's machine.files"
+                )
+            return None
+        if len(entries) > 1:
             return None
         if not entries:
             self.items.append(f"file {PART_PATH}")

@@ -18,7 +18,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import Array
 
-from talos_gpu.talos.part import CDI_SPEC_DIRS, Difference, compare
+from talos_gpu.talos.part import CDI_SPEC_DIRS, RUNTIME, Difference, compare
 from talos_gpu.talos.releases import CRI_SECTION_1, CRI_SECTION_2
 
 SOURCE_DIR = "/var/cdi"
@@ -62,6 +62,33 @@ def merge_part(want: str, have: str) -> MergedPart:
     if text.count("#") < have.count("#"):
         warnings = (*warnings, "not all of its comments could be kept")
     return MergedPart(text, tuple(map(_change, differences)), (), warnings)
+
+
+def left_over(have: str) -> tuple[str, ...]:
+    """Return what `have`, the text of the base's part, holds for method spec: clauses, with what each does elsewhere.
+
+    Text that is no TOML holds nothing.
+    """
+    try:
+        plugins = tomllib.loads(have).get("plugins", {})
+    except tomllib.TOMLDecodeError:
+        return ()
+    found = []
+    for section in (CRI_SECTION_2, CRI_SECTION_1):
+        about = _table(_table(plugins).get(section))
+        containerd = _table(about.get("containerd"))
+        if RUNTIME in _table(containerd.get("runtimes")):
+            found.append(f"the runtime {RUNTIME}")
+        if containerd.get("default_runtime_name") == RUNTIME:
+            found.append(f"default_runtime_name {RUNTIME!r} (every pod of the node goes through that runtime)")
+        folders = about.get("cdi_spec_dirs")
+        if isinstance(folders, list) and SOURCE_DIR in folders:
+            found.append(f"{SOURCE_DIR} in cdi_spec_dirs (the unpatched spec there is read too)")
+    return tuple(dict.fromkeys(found))
+
+
+def _table(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _edited(have: str, differences: Sequence[Difference]) -> str | None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 
 from talos_gpu.talos.drivers import Generation, flavours
-from talos_gpu.talos.releases import CRI_SECTION_1, RELEASES, Method, ReleaseFacts
+from talos_gpu.talos.releases import CRI_SECTION_1, RELEASES, ReleaseFacts, spelled
 
 _HEAD = (
     "| Talos | Proven | Toolkit | Driver lts, production | containerd | Hooks | CDI folders by default | Methods | "
     "Pascal takes |"
 )
-_NAMES = {Method.JIT: "jit-cdi"}
 
 
 def table() -> str:
@@ -32,7 +31,7 @@ def _row(facts: ReleaseFacts) -> str:
         f"{facts.containerd}{section}",
         hooks,
         ", ".join(f"`{folder}`" for folder in facts.cdi_spec_dirs_default),
-        ", ".join(_NAMES.get(method, str(method)) for method in facts.methods),
+        ", ".join(spelled(method) for method in facts.methods),
         ", ".join(f"-{flavour}" for flavour in flavours(facts, Generation.PASCAL)) if facts.minor != "1.7" else "any",
     )
     return f"| {' | '.join(cells)} |"

@@ -59,6 +59,11 @@ class Method(StrEnum):
         return cls.JIT if value == "jit-cdi" else None
 
 
+def spelled(method: Method) -> str:
+    """The method's name as the documentation and new stack files have it."""
+    return "jit-cdi" if method is Method.JIT else str(method)
+
+
 @dataclass(frozen=True, slots=True)
 class ReleaseFacts:
     """One Talos minor release."""

@@ -16,6 +16,28 @@ if TYPE_CHECKING:
 MACHINE_CONFIGS = "MachineConfigs.config.talos.dev"
 _IDENTITIES = ("path", "name", "interface", "address", "device", "mountpoint", "id")
 """Keys by which an entry of a list is told from the others."""
+_FREE = frozenset(
+    (
+        "auditPolicy",
+        "baseRuntimeSpecOverrides",
+        "configuration",
+        "credentialProviderConfig",
+        "env",
+        "extraArgs",
+        "extraConfig",
+        "extraManifestHeaders",
+        "extraTags",
+        "nodeAnnotations",
+        "nodeLabels",
+        "nodeTaints",
+        "pods",
+        "sysctls",
+        "sysfs",
+        "variables",
+    )
+)
+"""Keys with whatever the user likes below them (siderolabs/talos machinery 1.11.6 and 1.13.9: map[string]string, Env,
+Args, Unstructured): "" is a value there, such as a role label's, and elsewhere what Talos writes for an unset text."""
 
 
 async def live_config(client: MachineClient) -> str:
@@ -30,7 +52,8 @@ async def live_config(client: MachineClient) -> str:
 def removed(live: str, new: str) -> tuple[str, ...]:
     """Return the keys of `live` that `new` has not, the outermost of each branch: `machine.files: /var/a`.
 
-    A changed value is no removal. Absent, null, `false`, "" and empty are the same: Talos's own defaults.
+    A changed value is no removal. Absent, null, an empty collection and, where Talos has a field of its own, "" are the
+    same. `false` is a value: Talos writes none by itself, and some fields are true without it (`dhcpOptions.ipv4`).
     Raises MachineConfigInvalid if one of them cannot be read.
     """
     after = {(document.kind, document.name): document for document in documents(new)}
@@ -46,30 +69,32 @@ def removed(live: str, new: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _missing(live: yaml.Node, new: yaml.Node, path: str) -> Iterator[str]:
+def _missing(live: yaml.Node, new: yaml.Node, path: str, *, free: bool = False) -> Iterator[str]:
+    """`free`: below a key of _FREE."""
     if isinstance(live, yaml.MappingNode):
         others = {comparable_key(key): value for key, value in new.value} if isinstance(new, yaml.MappingNode) else {}
         for key, value in live.value:
             name = comparable_key(key)
             here = f"{path}.{name}" if path else name
-            if _says_nothing(value):
+            inside = free or name in _FREE
+            if _says_nothing(value, free=inside):
                 continue
-            if name not in others or is_null(others[name]):
+            if name not in others or (is_null(others[name]) and not _empty(value)):
                 yield here
             else:
-                yield from _missing(value, others[name], here)
+                yield from _missing(value, others[name], here, free=inside)
     elif isinstance(live, yaml.SequenceNode):
         entries = new.value if isinstance(new, yaml.SequenceNode) else []
-        yield from _missing_entries(live.value, entries, path)
+        yield from _missing_entries(live.value, entries, path, free=free)
 
 
-def _missing_entries(live: Sequence[yaml.Node], new: Sequence[yaml.Node], path: str) -> Iterator[str]:
+def _missing_entries(live: Sequence[yaml.Node], new: Sequence[yaml.Node], path: str, *, free: bool) -> Iterator[str]:
     known = {identity: entry for entry in new if (identity := _identity(entry))}
     there = [comparable(entry) for entry in new]
     for index, entry in enumerate(live):
         identity = _identity(entry)
         if identity in known:
-            yield from _missing(entry, known[identity], f"{path}: {identity}")
+            yield from _missing(entry, known[identity], f"{path}: {identity}", free=free)
         elif comparable(entry) not in there:
             yield f"{path}: {identity}" if identity else f"{path}[{index}]"
 
@@ -83,7 +108,13 @@ def _identity(entry: yaml.Node) -> str:
     return ""
 
 
-def _says_nothing(node: yaml.Node) -> bool:
-    if isinstance(node, yaml.CollectionNode):
-        return all(_says_nothing(value[1] if isinstance(value, tuple) else value) for value in node.value)
-    return is_null(node) or (isinstance(node, yaml.ScalarNode) and node.value in {"", "false"})
+def _says_nothing(node: yaml.Node, *, free: bool) -> bool:
+    if isinstance(node, yaml.MappingNode):
+        return all(_says_nothing(value, free=free or comparable_key(key) in _FREE) for key, value in node.value)
+    if isinstance(node, yaml.SequenceNode):
+        return all(_says_nothing(item, free=free) for item in node.value)
+    return is_null(node) or (_empty(node) and not free)
+
+
+def _empty(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.value == ""

@@ -16,18 +16,18 @@ from talos_gpu.talos.releases import strategy_for
 from talos_gpu.verify import spec
 from talos_gpu.verify.report import Proof
 from talos_gpu.verify.run import Host
-from talos_gpu.verify.subject import Subject
+from talos_gpu.verify.subject import Credentials, Subject
 
 T = TypeVar("T")
 _PRETENDED = "(pretended"
 _DRIVER_FILE = "/proc/driver/nvidia/version"
 
 
-async def look(subject: Subject, talosconfig: str, host: asyncio.Future[Host]) -> Proof:
+async def look(subject: Subject, credentials: Credentials, host: asyncio.Future[Host]) -> Proof:
     """The spec's proof; `host` is resolved as soon as its facts are known, to an empty one where they cannot be."""
     started = time.monotonic()
     try:
-        async with dialled(talosconfig, subject.endpoint, subject.address) as client, _Asked() as asked:
+        async with _dialled(subject, credentials) as client, _Asked() as asked:
             facts = asked.start(read_facts(client))
             pretended = asked.start(_pretended(client))
             looking = asked.start(_read(client, subject, facts)) if _has_spec(subject.method) else None
@@ -41,6 +41,10 @@ async def look(subject: Subject, talosconfig: str, host: asyncio.Future[Host]) -
     finally:
         if not host.done():
             host.set_result(Host())
+
+
+def _dialled(subject: Subject, credentials: Credentials) -> MachineClient:
+    return dialled(credentials.talosconfig, credentials.talos_context, subject.endpoint, subject.address)
 
 
 class _Asked:

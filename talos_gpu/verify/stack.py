@@ -63,7 +63,7 @@ async def _spec(subject: Subject, credentials: Credentials, host: asyncio.Future
     """The Talos side, imported and asked while the container works: it costs that work no time."""
     await begun.wait()
     module = await asyncio.to_thread(import_module, _HOST)
-    proof: Proof = await module.look(subject, credentials.talosconfig, host)
+    proof: Proof = await module.look(subject, credentials, host)
     return proof
 
 

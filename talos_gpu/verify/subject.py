@@ -62,7 +62,8 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Paths; empty: the environment's, then the usual place."""
+    """Paths; empty: the environment's, then the usual place. Context of the talosconfig; empty: its current one."""
 
     talosconfig: str = ""
     kubeconfig: str = ""
+    talos_context: str = ""

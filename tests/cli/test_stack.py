@@ -17,7 +17,7 @@ from talos_gpu.settings.stack_file import stack_settings
 from talos_gpu.stack_new.look import NODENAMES, PCI_DEVICES
 from talos_gpu.talos.facts import EXTENSIONS, LOADED_MODULES
 from tests.talos.fake_talos import ADDRESS, Node, serving
-from tests.talos.pki import Authority, talosconfig
+from tests.talos.pki import Authority, elsewhere, talosconfig
 
 Command = Callable[..., tuple[int, str, str]]
 FLAGS = [
@@ -93,7 +93,13 @@ def node_of(tmp_path: Path, role: str) -> Iterator[tuple[str, Path]]:
 
 def test_flags_alone_make_a_valid_file_and_a_second_is_refused(command: Command, tmp_path: Path) -> None:
     code, out, err = command("talos05", *FLAGS, "--gpu", "Quadro P2000")
-    assert (code, err) == (0, "")
+    assert (code, err) == (
+        0,
+        (
+            "cdi.method: jit-cdi on Talos 1.11, because the spec is made in memory at each container's start: nothing "
+            "to generate, patch or keep; --method takes another: spec, sysctl\n"
+        ),
+    )
     path = tmp_path / "Pulumi.talos05.yaml"
     assert path.read_text() == (
         """\
@@ -111,7 +117,7 @@ config:
     base: base.yaml
     reboot: allow
   talos-nvidia-cdi:cdi:
-    method: spec
+    method: jit-cdi
 """
     )
     assert out.startswith(f"wrote {path}; next: talos-gpu images pin talos05;")
@@ -148,6 +154,15 @@ def test_the_node_itself_tells_a_reader_what_it_can(command: Command, tmp_path: 
     assert "GPUs: Quadro P2000" in err
 
 
+def test_the_named_context_looks_and_is_written(command: Command, tmp_path: Path) -> None:
+    with node_of(tmp_path, "os:reader") as (endpoint, config):
+        config.write_text(elsewhere(config.read_text()))
+        where = ["--address", ADDRESS, "--endpoint", endpoint, "--talosconfig", str(config), "--context", "lab"]
+        code, _, err = command("one", "--no-ask", *where, "--memory-mib", "5120", "--base", "base.yaml")
+    assert code == 0, err
+    assert stack_settings(tmp_path / "Pulumi.one.yaml").talos_context == "lab"
+
+
 def test_questions_are_asked_for_the_rest(command: Command, tmp_path: Path) -> None:
     answers = "http://tdarr-server.media.svc:8266\nQuadro P2000\nlab.local/tdarr-node:1\n"
     code, _, err = command("talos05", *(word for word in FLAGS if word != "--no-ask"), answers=answers)
@@ -157,6 +172,24 @@ def test_questions_are_asked_for_the_rest(command: Command, tmp_path: Path) -> N
     assert found.tdarr.server_url == "http://tdarr-server.media.svc:8266"
     assert found.node.gpu.model == "Quadro P2000"
     assert "URL of the Tdarr server (- for none: the GPU alone)" in err
+
+
+@pytest.mark.parametrize(
+    ("said", "method"), [("spec", "spec"), ("jit", "jit"), ("jit-cdi", "jit"), ("sysctl", "sysctl")]
+)
+def test_another_method_may_be_chosen(command: Command, tmp_path: Path, said: str, method: str) -> None:
+    assert command("one", *FLAGS, "--gpu", "x", "--method", said)[0] == 0
+    assert stack_settings(tmp_path / "Pulumi.one.yaml").cdi.method == method
+
+
+@pytest.mark.parametrize(
+    ("said", "words"), [("native", "method native does not fit Talos 1.11"), ("jit_cdi", "'jit_cdi' is none of spec")]
+)
+def test_a_method_that_does_not_fit_is_refused(command: Command, tmp_path: Path, said: str, words: str) -> None:
+    code, _, err = command("one", *FLAGS, "--gpu", "x", "--method", said)
+    assert code == 2
+    assert words in err
+    assert not list(tmp_path.glob("Pulumi.*"))
 
 
 def test_a_release_with_its_own_spec_gets_the_native_method(command: Command, tmp_path: Path) -> None:

@@ -24,9 +24,11 @@ from talos_gpu.errors import TalosGpuError
 from talos_gpu.settings.windows import Window
 from talos_gpu.talos.effective import Kind
 from talos_gpu.talos.facts import LOADED_MODULES, UDEV_RULES
-from talos_gpu.talos.machine_config import LABEL, lacking
+from talos_gpu.talos.footprint import footprint
+from talos_gpu.talos.machine_config import LABEL, lacking, wanted
 from talos_gpu.talos.messages import ApplyMode, ApplyResult
 from talos_gpu.talos.part import PART_PATH
+from talos_gpu.talos.releases import Method, strategy_for
 from talos_gpu.talos.removal import MACHINE_CONFIGS
 from talos_gpu.talos.render import render
 from tests.components.providing import NODE, PATH, cluster_of
@@ -48,9 +50,14 @@ def node_with(live: str = BARE) -> Node:
 
 
 def looked(
-    folder: Path, node: Node, olds: dict[str, Any] | None = None, cluster: Api | None = None, **changes: Any
+    folder: Path,
+    node: Node,
+    olds: dict[str, Any] | None = None,
+    cluster: Api | None = None,
+    base: str = BARE,
+    **changes: Any,
 ) -> dict[str, Any]:
-    (folder / "base.yaml").write_text(BARE)
+    (folder / "base.yaml").write_text(base)
     (folder / "talosconfig").write_text(talosconfig(AUTHORITY, AUTHORITY.client("os:admin")))
 
     async def conversation() -> dict[str, Any]:
@@ -90,6 +97,34 @@ def test_a_config_that_restarts_is_staged_and_the_restart_asked_for(tmp_path: Pa
 @pytest.mark.parametrize("changes", [{"reboot_policy": "forbid"}, {"apply_mode": "no_reboot"}])
 def test_a_forbidden_restart_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
     refused(tmp_path, node_with(), RebootForbidden, "lab-1 would have to restart", **changes)
+
+
+ENV = BARE.replace("machine:\n", "machine:\n  env: {a: b}\n", 1)
+
+
+def env_added(folder: Path, release: str, **changes: Any) -> dict[str, Any]:
+    """What is decided where machine.env has come since the last apply, to a node whose apply restarts nothing."""
+    node = node_with()
+    node.restarts = False
+    about = {"release": release, "method": "native", **changes}
+    want = wanted(strategy_for(release), Method.NATIVE)
+    before, after = (render(base, lacking(base, want).patches) for base in (BARE, ENV))
+    olds = {"footprint": footprint(before), "config_sha256": digest(before)}
+    return looked(folder, node, olds, base=ENV, config_sha256=digest(after), footprint=footprint(after), **about)
+
+
+def test_what_only_a_boot_of_1_14_brings_about_is_asked_for_once(tmp_path: Path) -> None:
+    outs = env_added(tmp_path, "v1.14.0")
+    assert (outs["reboot"], outs["mode"], outs["reboot_expected"]) == ("request", "auto", True)
+    staged = env_added(tmp_path, "v1.14.0", apply_mode="staged")
+    assert (staged["reboot"], staged["reboot_expected"]) == ("none", True)
+    assert env_added(tmp_path, "v1.13.0")["reboot"] == "none", "up to 1.13 the node's dry run tells"
+
+
+@pytest.mark.parametrize("changes", [{"reboot_policy": "forbid"}, {"apply_mode": "no_reboot"}])
+def test_a_restart_of_1_14_that_is_forbidden_is_refused_with_its_key(tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(RebootForbidden, match=r"machine\.env \(Talos does not change it on a running machine\)"):
+        env_added(tmp_path, "v1.14.0", **changes)
 
 
 def window(opens_in_h: int, closes_in_h: int) -> dict[str, Any]:

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from pulumi.output import Unknown
 
+from components.access import Access
 from talos_gpu.settings import SettingsInvalid
-from tests.components.conftest import Stack
+from talos_gpu.talos.part import PART_PATH
+from tests.components.conftest import BASE, Stack
 from tests.components.engine import OUTPUTS, Run, run_program, stack_config
-from tests.talos.pki import Authority, talosconfig
+from tests.talos.configs import SEED, merged
+from tests.talos.pki import Authority, elsewhere, talosconfig
 
 Runs = Callable[..., Run]
 CHAIN = [
@@ -222,6 +225,16 @@ def test_native_on_a_release_that_makes_its_own_spec(run: Runs) -> None:
     assert found.one("RuntimeClass").inputs["handler"] == "nvidia"
 
 
+def test_flags_of_the_stack_end_the_generators_command(run: Runs) -> None:
+    flags = ["--mode=nvml", "--library-search-path=/usr/local/glibc/usr/lib"]
+    found = run(cdi={"generator_flags": flags, "regenerate": "boot"})
+    assert pod(found, "Job")["containers"][0]["command"][-2:] == flags
+    given = {item["name"]: item["value"] for item in pod(found, "DaemonSet")["containers"][0]["env"]}
+    assert given["GENERATE_FLAGS"] == " ".join(flags)
+    plain = {item["name"] for item in pod(run(), "DaemonSet")["containers"][0]["env"]}
+    assert "GENERATE_FLAGS" not in plain
+
+
 def test_a_release_that_is_known_from_sources_alone_is_said_to_be(run: Runs) -> None:
     found = run(node={"talos": "v1.14.0"}, cdi={"method": "native"})
     assert any("Talos 1.14: read from its sources, not proven in the project's lab" in said for said in found.log)
@@ -313,6 +326,25 @@ def test_images_without_digest_are_told(run: Runs) -> None:
             ("tdarr.image", "ghcr.io/haveagitgat/tdarr_node:2.73.01"),
         )
     ]
+
+
+def test_what_of_the_base_should_go_is_told(stack: Stack) -> None:
+    stack.base.write_text(merged(BASE, SEED))
+    told = [line for line in stack.run(cdi={"method": "jit-cdi"}).log if PART_PATH in line]
+    assert len(told) == 1
+    assert told[0].startswith(f"warning: {PART_PATH} of the base has what this method does not use: the runtime")
+
+
+def test_the_named_context_applies_the_config(stack: Stack) -> None:
+    stack.talosconfig.write_text(elsewhere(stack.talosconfig.read_text()))
+    given = stack.run(talos_context="lab").one("ConfigurationApply").inputs["clientConfigurationWo"]
+    assert base64.b64encode(stack.client.key).decode() in str(given)
+
+
+def test_a_providers_access_has_the_named_context(stack: Stack) -> None:
+    stack.talosconfig.write_text(elsewhere(stack.talosconfig.read_text()))
+    config = {"talos-nvidia-cdi:talosconfig": str(stack.talosconfig), "talos-nvidia-cdi:talos_context": "lab"}
+    assert Access.of(config.get).credentials().context == "lab"
 
 
 def test_a_client_certificate_near_its_end_is_told(stack: Stack) -> None:

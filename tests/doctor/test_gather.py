@@ -30,7 +30,7 @@ from tests.kube.fake_api import Api
 from tests.kube.fake_api import serving as serving_api
 from tests.talos.fake_talos import ADDRESS, Node
 from tests.talos.fake_talos import serving as serving_talos
-from tests.talos.pki import Authority, talosconfig
+from tests.talos.pki import Authority, elsewhere, talosconfig
 
 ROOT = Path(__file__).parents[2]
 AUTHORITY = Authority()
@@ -66,17 +66,20 @@ class Surroundings:
     api: Api
     folder: Path
     role: str = "os:admin"
+    context: str = ""
     certificates: dict[str, str] = field(default_factory=dict)
 
     @contextlib.asynccontextmanager
     async def served(self) -> AsyncIterator[Path]:
         async with serving_talos(self.talos, AUTHORITY) as port, serving_api(self.api, self.folder) as kubeconfig:
-            (self.folder / "talosconfig").write_text(talosconfig(AUTHORITY, AUTHORITY.client(self.role)))
+            whole = talosconfig(AUTHORITY, AUTHORITY.client(self.role))
+            (self.folder / "talosconfig").write_text(elsewhere(whole) if self.context else whole)
             document = yaml.safe_load((ROOT / "Pulumi.talos05.yaml").read_text())
             config = document["config"]
             config["talos-nvidia-cdi:node"] |= {"address": ADDRESS, "endpoint": f"{ADDRESS}:{port}"}
             config["talos-nvidia-cdi:talosconfig"] = str(self.folder / "talosconfig")
             config["talos-nvidia-cdi:kubeconfig"] = str(kubeconfig)
+            config["talos-nvidia-cdi:talos_context"] = self.context
             path = self.folder / "Pulumi.talos05.yaml"
             path.write_text(yaml.safe_dump(document))
             yield path
@@ -174,6 +177,18 @@ def test_without_talos_the_cluster_is_still_diagnosed_and_the_other_way_round(su
     diagnosis = diagnose(surroundings.gather())
     assert "spec-missing" not in {one.check for one in diagnosis.not_run} | {one.check for one in diagnosis.findings}
     assert "label-missing" in {one.check for one in diagnosis.not_run}
+
+
+def test_the_node_is_asked_with_the_named_context(surroundings: Surroundings) -> None:
+    surroundings.context = "lab"
+    assert surroundings.gather().texts["talos/version.txt"] == "v1.11.1\n"
+
+
+def test_the_modules_of_a_release_without_their_resource_come_from_the_file(surroundings: Surroundings) -> None:
+    for name in MODULES.split():
+        del surroundings.talos.resources[LOADED_MODULES, name]
+    surroundings.talos.files["/proc/modules"] = "".join(f"{name} 1 0 - Live 0x0\n" for name in MODULES.split()).encode()
+    assert surroundings.gather().texts["talos/modules.txt"].split() == sorted(MODULES.split())
 
 
 async def _until(seen: Callable[[], bool]) -> None:

@@ -38,6 +38,7 @@ class Host:
     source: str = field(default_factory=FIXTURE.read_text)
     regenerate: str = "never"
     generate_again_cs: int = 3000
+    generate_flags: str = ""
     interval: float = INTERVAL
     """Of the run that was started last: `check` allows three of them since its last look."""
     runs: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -115,6 +116,7 @@ class Host:
             "INTERVAL": str(self.interval),
             "REGENERATE": self.regenerate,
             "GENERATE_AGAIN_CS": str(self.generate_again_cs),
+            "GENERATE_FLAGS": self.generate_flags,
             "STATUS": str(self.status),
         }
 

@@ -44,6 +44,17 @@ def test_a_moved_driver_gets_a_spec_of_the_installers_own(moved: Host) -> None:
     )
 
 
+def test_the_stacks_flags_are_words_of_the_generators(moved: Host) -> None:
+    moved.generate_flags = "--mode=nvml --library-search-path=/usr/lib"
+    moved.start()
+    moved.wait_installed(moved.path("generated").read_text())
+    assert moved.path("calls").read_text().split()[-3:] == [
+        "--output=/run/nvidia-cdi-init/nvidia.yaml",
+        "--mode=nvml",
+        "--library-search-path=/usr/lib",
+    ]
+
+
 def test_it_generates_once(moved: Host) -> None:
     moved.start()
     moved.wait_installed(moved.path("generated").read_text())

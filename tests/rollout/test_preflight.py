@@ -32,7 +32,7 @@ from tests.kube.test_kubeconfig import data as kubeconfig_data
 from tests.kube.test_kubeconfig import written as kubeconfig_written
 from tests.talos.fake_talos import Node
 from tests.talos.fake_talos import serving as talos_serving
-from tests.talos.pki import Authority, talosconfig
+from tests.talos.pki import Authority, elsewhere, talosconfig
 
 T = TypeVar("T")
 GPU = {"model": "Quadro P2000", "driver": "535.247.01", "memory_mib": 5120}
@@ -208,6 +208,18 @@ def test_a_kubeconfig_whose_certificate_has_expired_is_a_fault(tmp_path: Path, e
     _, faults = preflight(stack_file(tmp_path, document), ["credentials"])
     said = f"credentials: kubeconfig {kubeconfig}: the client certificate expired on "
     assert [fault.startswith(said) for fault in faults] == [True] * expired, faults
+
+
+def test_the_named_context_of_the_talosconfig_is_used(tmp_path: Path) -> None:
+    authority = Authority()
+    whole = talosconfig(authority, authority.client("os:reader"))
+    (tmp_path / "talosconfig").write_text(elsewhere(whole))
+    with in_thread(lambda: talos_serving(Node(), authority)) as port, cluster(Api({}), tmp_path) as kubeconfig:
+        document = settings_of("a/b:1", kubeconfig)
+        document |= {"talosconfig": str(tmp_path / "talosconfig"), "talos_context": "lab"}
+        document["node"] |= {"endpoint": f"127.0.0.1:{port}"}
+        _, faults = preflight(stack_file(tmp_path, document), ["release", "credentials"])
+    assert faults == []
 
 
 def test_without_checks_a_stack_of_another_program_has_no_fault(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from talos_gpu.errors import UsageError
 from talos_gpu.settings import SettingsInvalid, load, parse
 from talos_gpu.settings.stack_file import stack_files, stack_settings
+from talos_gpu.talos.releases import RELEASES
 
 PROJECT = Path(__file__).parents[2]
 GPU = {"model": "Quadro P2000", "driver": "535.247.01", "memory_mib": 5120}
@@ -160,6 +161,8 @@ def test_a_secret_value_is_not_shown() -> None:
         ("cdi.image", "debian", "has neither tag nor digest"),
         ("cdi.image", "Debian:12", "is not an image reference"),
         ("cdi.method", "native", "does not fit: "),
+        ("cdi.generator_flags[0]", "--mode=nvml; reboot", "is not a flag"),
+        ("cdi.generator_flags[0]", "--output=/x", "is a flag that this program sets: --output"),
         ("cdi.generator_deadline_s", 9, "should be greater than or equal to 10"),
         ("tdarr.server_url", "tdarr:8266", "is not an http or https URL"),
         ("tdarr.ffmpeg_version", 6, "is not text (quote it in YAML)"),
@@ -202,6 +205,19 @@ def test_each_rule_says_where_and_why(path: str, value: Any, rule: str) -> None:
 def test_values_at_the_borders_are_taken(part: str, key: str, value: Any) -> None:
     start: dict[str, Any] = valid(cdi={}, tdarr=TDARR)
     parse({**start, part: {**start[part], key: value}})
+
+
+def test_the_flags_that_a_release_may_need_are_taken_and_named_on_the_page() -> None:
+    page = (PROJECT / "docs/settings.md").read_text()
+    for facts in RELEASES:
+        flags = facts.generator_fallback
+        assert parse(valid(cdi={"generator_flags": list(flags)})).cdi.generator_flags == flags
+        assert all(f"`{flag}`" in page for flag in flags)
+
+
+def test_flags_of_the_generator_have_no_meaning_without_one() -> None:
+    told = faults(valid(cdi={"method": "jit", "generator_flags": ["--mode=nvml"]}))
+    assert [line.partition(":")[0] for line in told] == ["cdi.generator_flags"]
 
 
 def test_a_host_path_is_taken_where_pod_security_allows_it() -> None:

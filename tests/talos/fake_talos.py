@@ -44,6 +44,12 @@ class Node:
     cut_after: int | None = None
     """Chunks after which the connection of a stream is cut."""
     refuses_config: str = ""
+    restarts: bool = True
+    """Whether applying a config restarts it: never from 1.14 on."""
+    unknown: frozenset[str] = frozenset()
+    """Kinds of resources that the release has not, and refuses to list."""
+    forwards_to: str = ""
+    """Another node's address to which calls may be sent through this one: a control plane's."""
     calls: list[str] = field(default_factory=list)
     waiting: int = 0
     """Calls that wait for their answer now."""
@@ -99,7 +105,7 @@ class FakeTalos:
             if self.node.unavailable:
                 self.node.unavailable -= 1
                 raise GRPCError(Status.UNAVAILABLE, "error reading from server: EOF")
-            if target not in {None, ADDRESS}:
+            if target not in {None, ADDRESS, self.node.forwards_to or None}:
                 raise GRPCError(Status.PERMISSION_DENIED, "no request forwarding")
             if _RANK[_role(stream)] < _RANK[role]:
                 raise GRPCError(Status.PERMISSION_DENIED, "not authorized")
@@ -155,7 +161,7 @@ class FakeTalos:
         answer = machine_pb2.ApplyConfiguration(
             metadata=self._metadata,
             warnings=["machine.files is deprecated"],
-            mode="REBOOT",
+            mode="REBOOT" if self.node.restarts else "NO_REBOOT",
             mode_details="Applied configuration with a reboot\n+  token: abcdef.0123456789abcdef\n",
         )
         await stream.send_message(machine_pb2.ApplyConfigurationResponse(messages=[answer]))
@@ -177,6 +183,8 @@ class FakeTalos:
     async def _list_resources(self, stream: Stream[Any, Any]) -> None:
         request = await stream.recv_message()
         assert request is not None
+        if request.type in self.node.unknown:
+            raise GRPCError(Status.NOT_FOUND, f"resource {request.type} is not registered")
         for (kind, id_), spec in self.node.resources.items():
             if kind == request.type:
                 await stream.send_message(state_pb2.ListResponse(resource=_resource(kind, id_, spec)))

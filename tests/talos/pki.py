@@ -90,3 +90,10 @@ def talosconfig(authority: Authority, client: Pair, **changes: object) -> str:
     }
     text: str = yaml.safe_dump({"context": "lab", "contexts": {"lab": context}})
     return text
+
+
+def elsewhere(text: str) -> str:
+    """A talosconfig in which another context, that cannot be used, is the current one: `lab` has to be named."""
+    document = yaml.safe_load(text)
+    moved: str = yaml.safe_dump({"context": "elsewhere", "contexts": {**document["contexts"], "elsewhere": {}}})
+    return moved

@@ -28,6 +28,7 @@ from talos_gpu.talos.facts import (
 from talos_gpu.talos.machine_config import UDEV_RULES as RULES
 from talos_gpu.talos.machine_config import wanted
 from talos_gpu.talos.part import PART_PATH, part_toml
+from talos_gpu.talos.readiness import Expected, unmet
 from talos_gpu.talos.releases import Method, strategy_for
 from tests.talos.fake_talos import ADDRESS, Node, serving
 from tests.talos.pki import Authority, talosconfig
@@ -150,6 +151,48 @@ def test_a_driver_that_is_not_loaded_is_not_told_from_its_extension() -> None:
     node = gpu_node()
     del node.files["/proc/driver/nvidia/version"]
     assert facts_of(node).driver is None
+
+
+PROC_MODULES = "".join(
+    f"{name} 65536 0 - Live 0x0000000000000000 (PO)\n"
+    for name in ("nvidia_uvm", "nvidia_drm", "nvidia_modeset", "nvidia")
+)
+
+
+def before_1_11(*, refused: bool) -> Node:
+    """A node without the resource of loaded modules: its list is empty, or `refused`."""
+    node = gpu_node()
+    for key in [key for key in node.resources if key[0] == LOADED_MODULES]:
+        del node.resources[key]
+    node.unknown = frozenset((LOADED_MODULES,) if refused else ())
+    node.files["/proc/modules"] = PROC_MODULES.encode()
+    return node
+
+
+@pytest.mark.parametrize("refused", [False, True], ids=["empty", "refused"])
+def test_modules_are_read_from_the_file_where_the_release_has_no_resource(refused: bool) -> None:
+    facts = facts_of(before_1_11(refused=refused))
+    assert facts.modules == frozenset({"nvidia", "nvidia_uvm", "nvidia_drm", "nvidia_modeset"})
+    assert unmet(facts, (), Expected(wanted(strategy_for("v1.10.4"), Method.JIT), None)) == ()
+
+
+def test_a_reader_is_told_that_an_old_release_shows_modules_to_an_admin() -> None:
+    facts = facts_of(before_1_11(refused=False), "os:reader")
+    assert facts.modules is None
+    assert facts.unread["modules"] == "needs role os:admin, the certificate has os:reader"
+
+
+def test_facts_come_through_a_control_plane_that_forwards() -> None:
+    node = gpu_node()
+    node.forwards_to = "192.0.2.7"
+
+    async def read() -> NodeFacts:
+        who = TalosConfig.load(talosconfig(AUTHORITY, AUTHORITY.client("os:admin")))
+        async with serving(node, AUTHORITY) as port, MachineClient(who, ADDRESS, "192.0.2.7", port) as client:
+            return await read_facts(client)
+
+    assert asyncio.run(read()) == facts_of(gpu_node())
+    assert set(node.metadata) == {"192.0.2.7"}
 
 
 def test_all_facts_are_asked_for_at_once() -> None:

@@ -49,6 +49,14 @@ def test_the_rendered_config_is_printed_whole(base: Path) -> None:
     assert talos_gpu("--talos", "v1.11.1", "--base", "-", "--diff", stdin=said.stdout).stdout == "nothing to add\n"
 
 
+def test_jit_has_the_name_that_the_pages_give_it(base: Path) -> None:
+    long, short = (
+        talos_gpu("--talos", "v1.11.1", "--base", str(base), "--method", name) for name in ("jit-cdi", "jit")
+    )
+    assert (long.returncode, long.stderr) == (0, "")
+    assert long.stdout == short.stdout == render(BASE, lacking(BASE, wanted(strategy_for("1.11"), Method.JIT)).patches)
+
+
 def test_a_diff_says_what_changes_why_and_what_it_costs(base: Path) -> None:
     said = talos_gpu("--talos", "v1.11.1", "--base", str(base), "--method", "jit", "--diff")
     assert said.returncode == 0

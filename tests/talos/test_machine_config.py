@@ -171,3 +171,26 @@ def test_containerd_1_gets_its_own_section_and_cdi_switched_on() -> None:
 def test_what_is_wanted_is_a_value() -> None:
     assert wanted(R111, Method.SPEC) == wanted(R111, Method.SPEC)
     assert GpuMachineConfig(Method.JIT) == wanted(R111, Method.JIT)
+
+
+@pytest.mark.parametrize(("talos", "method"), [("1.11", Method.JIT), ("1.11", Method.SYSCTL), ("1.13", Method.NATIVE)])
+def test_the_seeds_part_is_told_where_the_method_needs_none(talos: str, method: Method) -> None:
+    [warning] = lacking(merged(BARE, SEED), wanted(strategy_for(talos), method)).warnings
+    assert warning == (
+        "/etc/cri/conf.d/20-customization.part of the base has what this method does not use: the runtime nvidia-cdi; "
+        "default_runtime_name 'nvidia-cdi' (every pod of the node goes through that runtime); /var/cdi in "
+        "cdi_spec_dirs (the unpatched spec there is read too). It stays: take it out of the base's machine.files"
+    )
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "[metrics]\n  address = '127.0.0.1:11234'\n",
+        "[plugins.'io.containerd.cri.v1.runtime']\n  cdi_spec_dirs = ['/etc/cdi']\n",
+        "plugins = 1\n",
+        "no toml",
+    ],
+)
+def test_a_part_without_our_runtime_is_no_warning_there(part: str) -> None:
+    assert lacking(with_parts(part), wanted(R111, Method.JIT)).warnings == ()

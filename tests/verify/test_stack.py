@@ -29,7 +29,7 @@ from tests.kube.fake_api import Api
 from tests.kube.fake_api import serving as serving_api
 from tests.talos.fake_talos import ADDRESS, Node
 from tests.talos.fake_talos import serving as serving_talos
-from tests.talos.pki import Authority, talosconfig
+from tests.talos.pki import Authority, elsewhere, talosconfig
 from tests.verify.conftest import MockContainer
 
 ROOT = Path(__file__).parents[2]
@@ -63,16 +63,19 @@ class Surroundings:
     talos: Node
     api: Api
     folder: Path
+    context: str = ""
 
     @contextlib.asynccontextmanager
     async def served(self) -> AsyncIterator[Path]:
         async with serving_talos(self.talos, AUTHORITY) as port, serving_api(self.api, self.folder) as kubeconfig:
-            (self.folder / "talosconfig").write_text(talosconfig(AUTHORITY, AUTHORITY.client("os:admin")))
+            whole = talosconfig(AUTHORITY, AUTHORITY.client("os:admin"))
+            (self.folder / "talosconfig").write_text(elsewhere(whole) if self.context else whole)
             document = yaml.safe_load((ROOT / "Pulumi.lab.yaml").read_text())
             config = document["config"]
             config["talos-nvidia-cdi:node"] |= {"address": ADDRESS, "endpoint": f"{ADDRESS}:{port}"}
             config["talos-nvidia-cdi:talosconfig"] = str(self.folder / "talosconfig")
             config["talos-nvidia-cdi:kubeconfig"] = str(kubeconfig)
+            config["talos-nvidia-cdi:talos_context"] = self.context
             path = self.folder / "Pulumi.lab.yaml"
             path.write_text(yaml.safe_dump(document))
             yield path
@@ -81,7 +84,7 @@ class Surroundings:
         async def conversation() -> Report:
             async with self.served() as path:
                 settings = stack_settings(path)
-                credentials = Credentials(settings.talosconfig, settings.kubeconfig)
+                credentials = Credentials(settings.talosconfig, settings.kubeconfig, settings.talos_context)
                 return await verify("lab", Subject.of(settings), credentials, options)
 
         return asyncio.run(conversation())
@@ -133,6 +136,11 @@ def test_a_healthy_node_is_proven_in_its_worker_and_says_that_it_is_pretended(su
     selectors = [query["labelSelector"] for path, query in surroundings.api.requests if path == PODS]
     assert selectors == [["app=tdarr-node-gpu,talos-nvidia-cdi/node=lab-1"]]
     assert surroundings.api.created == []
+
+
+def test_the_spec_is_read_with_the_named_context(surroundings: Surroundings) -> None:
+    surroundings.context = "lab"
+    assert outcomes(surroundings.verify(Options(floor=0.1))) == ALL_PROVEN
 
 
 def test_a_throwaway_pod_is_made_used_and_deleted(surroundings: Surroundings) -> None:
