@@ -65,6 +65,8 @@ class GpuMachine(pulumi.ComponentResource):
             "method": args.method,
             "default_runtime": args.default_runtime,
             "apply_mode": args.machine.apply_mode,
+            "reboot_policy": args.machine.reboot,
+            "windows": [window.model_dump(mode="json") for window in args.machine.windows],
             "before_restart": {**args.machine.before_restart.model_dump(), "images": list(args.images)},
         }
         self.state = MachineState(
@@ -74,9 +76,7 @@ class GpuMachine(pulumi.ComponentResource):
                 "talos": args.talos,
                 "config_sha256": digest(args.config),
                 "footprint": footprint(args.config),
-                "reboot_policy": args.machine.reboot,
                 "allow_removal": args.machine.allow_removal,
-                "windows": [window.model_dump(mode="json") for window in args.machine.windows],
             },
             pulumi.ResourceOptions(parent=self),
         )

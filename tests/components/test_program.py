@@ -216,6 +216,13 @@ def test_other_methods_make_no_spec(run: Runs, cdi: dict[str, str], devices: str
     assert "installer" not in found.exports["verify"]
 
 
+@pytest.mark.parametrize("kind", ["MachineState", "MachineReady", "MachineRestarted"])
+def test_whoever_restarts_the_node_knows_what_the_stack_allows(run: Runs, kind: str) -> None:
+    hours = {"opens": "22:00", "closes": "04:00"}
+    inputs = run(machine={"reboot": "forbid", "windows": [hours]}).one(kind).inputs
+    assert (inputs["reboot_policy"], inputs["windows"][0]["opens"]) == ("forbid", "22:00")
+
+
 def test_native_on_a_release_that_makes_its_own_spec(run: Runs) -> None:
     found = run(node={"talos": "v1.13.0"}, cdi={"method": "native"})
     assert "Job" not in found.kinds()

@@ -151,11 +151,14 @@ class FakeTalos:
         assert request is not None
         if self.node.refuses_config:
             raise GRPCError(Status.INVALID_ARGUMENT, self.node.refuses_config)
+        modes = machine_pb2.ApplyConfigurationRequest
+        if request.mode in {modes.NO_REBOOT, modes.TRY}:  # a dry run of it, too (up to 1.13)
+            raise GRPCError(Status.INVALID_ARGUMENT, "this config change can't be applied in immediate mode")
         self.node.applied.append(request)
         answer = machine_pb2.ApplyConfiguration(
             metadata=self._metadata,
             warnings=["machine.files is deprecated"],
-            mode="REBOOT",
+            mode="STAGED" if request.mode == modes.STAGED else "REBOOT",
             mode_details="Applied configuration with a reboot\n+  token: abcdef.0123456789abcdef\n",
         )
         await stream.send_message(machine_pb2.ApplyConfigurationResponse(messages=[answer]))
