@@ -39,6 +39,8 @@ class GpuMachineArgs:
     """The release that the node is said to run."""
     images: Sequence[str]
     """Images that the stack's pods need after a restart."""
+    adopts: str = ""
+    """NAMESPACE/NAME of the Deployment that the stack takes over: its pods are asked for encodes before a restart."""
 
 
 class GpuMachine(pulumi.ComponentResource):
@@ -93,6 +95,7 @@ class GpuMachine(pulumi.ComponentResource):
                 parent=self, depends_on=[self.state], replacement_trigger=self.state.token, delete_before_replace=False
             ),
         )
+        about["adopts"] = args.adopts
         self.ready = MachineReady(
             f"{name}-ready",
             {

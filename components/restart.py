@@ -107,4 +107,5 @@ def quieting(props: Props) -> Quieting:
         drain=bool(how["drain"]),
         drain_deadline_s=float(how["drain_deadline_s"]),
         images=tuple(how["images"]) if how["pull_images"] else (),
+        adopts=props.get("adopts", ""),
     )
