@@ -208,6 +208,7 @@ def test_a_drain_leaves_what_nothing_would_make_again_and_says_so_before_anythin
     bare = copy.deepcopy(WORKER)
     bare["metadata"] = {"namespace": "x", "name": "by-hand", "ownerReferences": [{"kind": "Thing", "name": "t"}]}
     api.objects["/api/v1/pods"]["items"] += [bare]
+    api.kubelet = kubelet({"terminated": {"exitCode": 0}})
     with pytest.raises(NotDrained, match="lab-1 was not restarted: x/by-hand would be gone for good"):
         make_quiet(api, tmp_path, Quieting(drain=True, images=(IMAGE,)))
     assert len(api.objects["/api/v1/pods"]["items"]) == 2
