@@ -6,9 +6,10 @@ from typing import Any
 
 from components.dynamic import DRIFT, whole
 from components.machine_drift import RESTARTING
+from components.restart_allowed import forbids
 from components.retiring import only_retires
 from talos_gpu.talos.footprint import reasons_between
-from talos_gpu.talos.reboot import By
+from talos_gpu.talos.reboot import By, restart_due
 from talos_gpu.talos.releases import strategy_for
 
 FIRST = (
@@ -35,12 +36,25 @@ def of_change(olds: dict[str, Any], news: dict[str, Any]) -> str:
     why = "; ".join(reason.sentence for reason in reasons)
     if after.get("apply_mode") == "staged":
         return f"this takes effect with the next boot, which nobody asks for (machine.apply_mode: staged): {why}"
-    if after.get("reboot_policy") == "forbid" or after.get("apply_mode") == "no_reboot":
+    if forbids(after):
         return f"this needs a restart, which the stack forbids; `up` will refuse it: {why}"
     asked = "" if reasons[0].by is By.APPLY else ", which the apply does not make by itself"
     later = ", after the worker has come up on the new method" if only_retires(before, after) else ""
-    within = ". `up` refuses it outside of machine.windows" if after.get("windows") else ""
-    return f"this restarts the node and with it the worker{asked}: {why}{later}{within}{_before(after)}"
+    return f"this restarts the node and with it the worker{asked}: {why}{later}{_within(after)}{_before(after)}"
+
+
+def of_restart(olds: dict[str, Any], news: dict[str, Any]) -> str:
+    """Return the sentence for a restart that MachineReady's or MachineRestarted's inputs ask for; "" where none is due.
+
+    Told also where MachineState has nothing to do: an `up` before has staged the config and failed.
+    """
+    after = whole(news)
+    if not restart_due(whole(olds), after):
+        return ""
+    why = "its machine config is staged, and holds from the next boot on"
+    if forbids(after):
+        return f"this needs a restart, which the stack forbids; `up` will refuse it: {why}"
+    return f"this restarts the node and with it the worker: {why}{_within(after)}{_before(after)}"
 
 
 def asked_for(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
@@ -58,9 +72,13 @@ def _of_drift(drift: object, props: dict[str, Any]) -> str:
     causes = sorted(RESTARTING & drift.keys()) if isinstance(drift, dict) else []
     if not causes or props.get("apply_mode") == "staged":
         return ""
-    if props.get("reboot_policy") == "forbid" or props.get("apply_mode") == "no_reboot":
+    if forbids(props):
         return f"mending the drift needs a restart, which the stack forbids; `up` will refuse it: {', '.join(causes)}"
     return f"mending the drift restarts the node and with it the worker: {', '.join(causes)}{_before(props)}"
+
+
+def _within(props: dict[str, Any]) -> str:
+    return ". `up` refuses it outside of machine.windows" if props.get("windows") else ""
 
 
 def _before(props: dict[str, Any]) -> str:

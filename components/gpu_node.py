@@ -71,6 +71,7 @@ class GpuNode(pulumi.ComponentResource):
                 machine=settings.machine,
                 talos=settings.node.talos,
                 images=settings.images,
+                adopts=self._worker_name(settings.tdarr) if settings.adopt and settings.tdarr is not None else "",
             ),
             pulumi.ResourceOptions(parent=self, providers=[talos_provider]),
         )
@@ -225,12 +226,17 @@ class GpuNode(pulumi.ComponentResource):
         options = pulumi.ResourceOptions(parent=self, depends_on=[deployment])
         return Verified(f"{self._name}-verified", self._settings, when, options)
 
+    def _worker_name(self, tdarr: Tdarr) -> str:
+        """NAMESPACE/NAME of the worker's Deployment."""
+        return f"{tdarr.namespace.name}/{tdarr.name or object_name(WORKER, self._target.name)}"
+
     def _taken_over(self, tdarr: Tdarr, after: Sequence[pulumi.Resource]) -> TakenOver:
         node = self._target.name
+        namespace, _, name = self._worker_name(tdarr).partition("/")
         about = {
             "node": node,
-            "namespace": tdarr.namespace.name,
-            "name": tdarr.name or object_name(WORKER, node),
+            "namespace": namespace,
+            "name": name,
             "selector": labels(WORKER, node),
         }
         return TakenOver(f"{self._name}-taken-over", about, pulumi.ResourceOptions(parent=self, depends_on=list(after)))

@@ -39,6 +39,8 @@ class GpuMachineArgs:
     """The release that the node is said to run."""
     images: Sequence[str]
     """Images that the stack's pods need after a restart."""
+    adopts: str = ""
+    """NAMESPACE/NAME of the Deployment that the stack takes over: its pods are asked for encodes before a restart."""
 
 
 class GpuMachine(pulumi.ComponentResource):
@@ -65,6 +67,8 @@ class GpuMachine(pulumi.ComponentResource):
             "method": args.method,
             "default_runtime": args.default_runtime,
             "apply_mode": args.machine.apply_mode,
+            "reboot_policy": args.machine.reboot,
+            "windows": [window.model_dump(mode="json") for window in args.machine.windows],
             "before_restart": {**args.machine.before_restart.model_dump(), "images": list(args.images)},
         }
         self.state = MachineState(
@@ -74,9 +78,7 @@ class GpuMachine(pulumi.ComponentResource):
                 "talos": args.talos,
                 "config_sha256": digest(args.config),
                 "footprint": footprint(args.config),
-                "reboot_policy": args.machine.reboot,
                 "allow_removal": args.machine.allow_removal,
-                "windows": [window.model_dump(mode="json") for window in args.machine.windows],
             },
             pulumi.ResourceOptions(parent=self),
         )
@@ -93,6 +95,7 @@ class GpuMachine(pulumi.ComponentResource):
                 parent=self, depends_on=[self.state], replacement_trigger=self.state.token, delete_before_replace=False
             ),
         )
+        about["adopts"] = args.adopts
         self.ready = MachineReady(
             f"{name}-ready",
             {

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pulumi
-from pulumi.dynamic import CreateResult, ReadResult, Resource, UpdateResult
+from pulumi.dynamic import CheckResult, CreateResult, DiffResult, ReadResult, Resource, UpdateResult
 from typing_extensions import override
 
-from components.dynamic import NO_CONNECTION, NodeProvider, Props, run, target, told_by, whole
+from components import cost
+from components.dynamic import NO_CONNECTION, NodeProvider, Props, run, target, tell, told_by, whole
 from components.machine_drift import shown_facts
 from components.machine_state import want_of
 from components.restart import freed, restart
@@ -61,6 +62,21 @@ class MachineReadyProvider(NodeProvider):
     moves: ClassVar[frozenset[str]] = frozenset(
         ("node", "address", "endpoint", "release", "method", "default_runtime", "token", "config_hash", "version")
     )
+
+    @override
+    def check(self, _olds: Props, news: Props) -> CheckResult:
+        """A first `up` that failed has staged a config already: what the next one costs is said here."""
+        if not _olds:
+            _tell_cost({}, news)
+        return CheckResult(news, [])
+
+    @override
+    def diff(self, _id: str, _olds: Props, _news: Props) -> DiffResult:
+        """As of every provider; says what it costs where a restart is due."""
+        found = super().diff(_id, _olds, _news)
+        if found.changes is not False:
+            _tell_cost(_olds, _news)
+        return found
 
     @override
     def create(self, props: Props) -> CreateResult:
@@ -143,6 +159,11 @@ class MachineReadyProvider(NodeProvider):
             except ApiError as error:
                 dmesg = f"(not read: {error.message})"
         return likely_cause(condition, seen.facts, seen.services, dmesg, strategy_for(props["release"]))
+
+
+def _tell_cost(olds: Props, news: Props) -> None:
+    if sentence := cost.of_restart(olds, news):
+        tell(f"{news['node']}: {sentence}")
 
 
 def _outputs(props: Props, facts: NodeFacts, *, pending: bool) -> Props:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -16,6 +14,7 @@ from components import cost
 from components.drift import Drift
 from components.dynamic import DRIFT, NodeProvider, Props, drifted, moved, run, target, tell, token, whole
 from components.machine_drift import machine_drift, shown_facts
+from components.restart_allowed import require_allowed
 from components.retiring import only_retires
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.errors import KubeconfigInvalid, KubeError
@@ -24,7 +23,6 @@ from talos_gpu.talos.messages import ApplyMode, ApplyResult
 from talos_gpu.talos.releases import Method, strategy_for
 
 if TYPE_CHECKING:
-    from talos_gpu.talos.client import MachineClient
     from talos_gpu.talos.effective import Kind
     from talos_gpu.talos.machine_config import GpuMachineConfig
 
@@ -37,27 +35,6 @@ CONFIG = frozenset(("release", "method", "default_runtime", "config_sha256", "ap
 _PLACE = frozenset(("node", "address", "endpoint"))
 _CARRIED = frozenset(("version", "talos", "footprint", "reboot_policy", "allow_removal", "windows", "before_restart"))
 """Inputs beside CONFIG and _PLACE."""
-
-
-class RebootForbidden(TalosGpuError):
-    """The node would have to restart, and the stack forbids it; nothing was applied."""
-
-    def __init__(self, node: str, reason: str) -> None:
-        super().__init__(
-            f"{node} would have to restart: {reason}; the stack says machine.reboot: forbid, and nothing was applied",
-            remedy="set machine.reboot: allow, or machine.apply_mode: staged and restart the node when it suits",
-        )
-
-
-class OutsideWindow(TalosGpuError):
-    """The node would have to restart, and no maintenance window is open; nothing was applied."""
-
-    def __init__(self, node: str, reason: str, opens: str) -> None:
-        super().__init__(
-            f"{node} would have to restart: {reason}; no window of machine.windows is open before {opens}, and nothing "
-            "was applied",
-            remedy="run `pulumi up` then, or set machine.apply_mode: staged and restart the node when it suits",
-        )
 
 
 class BaseConfigMoved(TalosGpuError):
@@ -175,14 +152,13 @@ class MachineStateProvider(NodeProvider):
                 return {**olds, **props, "facts": shown_facts(facts), DRIFT: {}}
             if not olds and not props["allow_removal"] and (keys := removed(await live_config(client), config)):
                 raise WouldRemove(props["node"], keys)
-            dry_run = await _dry_run(client, config, props["apply_mode"])
+            # asked as auto in every mode: it tells whether the change needs the boot, and no_reboot would be refused
+            dry_run = await client.apply_configuration(config, ApplyMode.AUTO, dry_run=True)
         differences = [sentence for found in lacks.values() for sentence in found]
         asked = cost.asked_for(olds, props)
         reboot = _reboot(dry_run, lacks, again=again, staged=props["apply_mode"] == "staged", asked=bool(asked))
-        if reboot != "none" and (props["reboot_policy"] == "forbid" or props["apply_mode"] == "no_reboot"):
-            raise RebootForbidden(props["node"], _why(dry_run, [*differences, *asked]))
-        if reboot != "none" and (opens := _closed(props)):
-            raise OutsideWindow(props["node"], _why(dry_run, [*differences, *asked]), opens)
+        if reboot != "none":
+            require_allowed(props, _why(dry_run, [*differences, *asked]))
         later = reboot == "request" and only_retires(olds, props)
         return {
             **props,
@@ -215,12 +191,6 @@ def _staying(props: Props) -> Iterator[str]:
         yield "until the next boot the installed spec /var/run/cdi/nvidia.yaml"
 
 
-async def _dry_run(client: MachineClient, config: str, apply_mode: str) -> ApplyResult:
-    # staged is asked as auto, which tells whether the change will need the boot
-    mode = ApplyMode.NO_REBOOT if apply_mode == "no_reboot" else ApplyMode.AUTO
-    return await client.apply_configuration(config, mode, dry_run=True)
-
-
 def _reboot(
     dry_run: ApplyResult, lacks: Mapping[Kind, Sequence[str]], *, again: bool, staged: bool, asked: bool = False
 ) -> Reboot:
@@ -237,16 +207,6 @@ def _reboot(
         return "request"
     only_at_boot = lacks.keys() & {"part", "udev"}
     return "request" if only_at_boot or (again and lacks.keys() - {"label"}) else "none"
-
-
-def _closed(props: Props) -> str:
-    """Until when the stack's maintenance windows are closed; "" where one is open or there is none."""
-    if not props.get("windows"):
-        return ""
-    from talos_gpu.rollout.windows import closed
-    from talos_gpu.settings.windows import Window
-
-    return closed([Window.model_validate_json(json.dumps(window)) for window in props["windows"]], time.time())
 
 
 def _why(dry_run: ApplyResult, differences: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from components.access import Access
 from components.dynamic import Props, target, tell
 from components.names import NODE_LABEL, WORKER
+from components.restart_allowed import STAYS_STAGED, require_allowed
 from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.errors import ClusterRefused, ClusterUnreachable
 from talos_gpu.kube.quiet import Quieting, free, quiet
@@ -19,6 +20,7 @@ from talos_gpu.talos.facts import read_facts
 _FREE_SECONDS = 120.0
 """How long the API server may be away after a restart before uncordoning is given up."""
 _POLL = 1.0
+_STAGED = "its machine config is staged and holds from the next boot on"
 
 
 class NodeStaysCordoned(TalosGpuError):
@@ -40,10 +42,15 @@ class Freeing:
 
 
 async def restart(access: Access, props: Props, freeing: Freeing) -> None:
-    """Make the node quiet and ask for its restart, unless it has restarted since `boot_id_before`."""
+    """Make the node quiet and ask for its restart, unless it has restarted since `boot_id_before`.
+
+    Raises RebootForbidden or OutsideWindow before anything is changed: the `up` that has staged the config may be long
+    ago, and MachineState, which looks at both before an apply, has nothing to do then.
+    """
     async with access.machine(target(props)) as client:
         if (await read_facts(client)).boot_id not in {None, props["boot_id_before"]}:
             return
+    require_allowed(props, _STAGED, STAYS_STAGED)
     how = props["before_restart"]
     if how["cordon"]:
         async with access.cluster() as cluster:
@@ -100,4 +107,5 @@ def quieting(props: Props) -> Quieting:
         drain=bool(how["drain"]),
         drain_deadline_s=float(how["drain_deadline_s"]),
         images=tuple(how["images"]) if how["pull_images"] else (),
+        adopts=props.get("adopts", ""),
     )

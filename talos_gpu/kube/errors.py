@@ -9,6 +9,7 @@ TalosGpuError
 │   ├── ExecFailed          the command was not run (one that ran and failed is a result, not an error)
 │   ├── StillEncoding       an encode still runs on a node that is to restart
 │   ├── NotDrained          pods could not be evicted from a node that is to restart
+│   │   └── PodsUnowned     and are not evicted, because nothing would make them again
 │   └── ImageNotPulled      an image could not be had before a node's restart
 └── UsageError
     └── KubeconfigInvalid
@@ -101,6 +102,18 @@ class NotDrained(KubeError):
             f"{node} was not restarted: after {seconds:g} s {', '.join(pods)} could not be evicted: {why}",
             remedy="see what their PodDisruptionBudget waits for (kubectl get pdb -A), or set "
             "machine.before_restart.drain: false",
+        )
+
+
+class PodsUnowned(NotDrained):
+    """Pods on the node have no controller; nothing was evicted, and it was not restarted."""
+
+    def __init__(self, node: str, pods: Sequence[str]) -> None:
+        KubeError.__init__(
+            self,
+            f"{node} was not restarted: {', '.join(pods)} would be gone for good: a drain evicts only what a "
+            "controller makes again, and nothing was evicted",
+            remedy="delete them, or make them by a Deployment or Job; or set machine.before_restart.drain: false",
         )
 
 

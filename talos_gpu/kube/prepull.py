@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from talos_gpu.kube.cluster import Cluster
 
 NAMESPACE = "kube-system"
+APP = "talos-nvidia-cdi-image"
+"""The `app` label of such a pod."""
 _SECONDS = 900.0
 """A Tdarr image has more than a gigabyte."""
 _POLL = 0.5
@@ -40,7 +42,7 @@ def _pod(name: str, node: str, image: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"app": "talos-nvidia-cdi-image"}},
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {"app": APP}},
         "spec": {
             "nodeName": node,
             "restartPolicy": "Never",

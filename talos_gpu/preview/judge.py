@@ -11,6 +11,9 @@ from talos_gpu.preview.events import UNKNOWN, Said, Step
 from talos_gpu.preview.model import ConfigDiff, Drift, Reboot, StackPreview
 from talos_gpu.rollout.pulumi_cli import Pulumi
 from talos_gpu.settings import Settings
+from talos_gpu.talos.reboot import restart_due
+
+_DEPLOYMENT = "kubernetes:apps/v1:Deployment"
 
 
 def shown(pulumi: Pulumi, stack: str, settings: Settings, said: Said, deployment: Mapping[str, Any]) -> StackPreview:
@@ -23,11 +26,13 @@ def shown(pulumi: Pulumi, stack: str, settings: Settings, said: Said, deployment
         base, new = machine.rendered(settings, pulumi.project)
         old = machine.applied(pulumi.state(stack, show_secrets=True)) if machine.has_applied(deployment) else None
         config, reboot = machine.compared(old, base, new), machine.reboot(settings, old, base, new)
+    elif any(map(_restart_left, said.steps)):
+        reboot = machine.left_over(settings)
     return StackPreview(
         name=stack,
         changes=tuple(step.change for step in said.steps),
         reboot=reboot,
-        restarts=tuple(_restarts(said.steps)),
+        restarts=tuple(restarted(said.steps, reboot, deployment)),
         restart_reasons=worker_reasons(said.step("WorkerRestart")),
         spec=spec.compared(said, settings),
         machine_config=config,
@@ -37,16 +42,38 @@ def shown(pulumi: Pulumi, stack: str, settings: Settings, said: Said, deployment
     )
 
 
-def _restarts(steps: Sequence[Step]) -> list[str]:
-    """The Deployments whose pods start anew; what the installer's DaemonSet does is no workload's."""
+def _restart_left(step: Step) -> bool:
+    """Whether MachineReady or MachineRestarted makes a restart that an update before has left."""
+    if step.kind not in {"MachineReady", "MachineRestarted"} or step.op == "delete":
+        return False
+    return restart_due(step.old.get("inputs") or {}, step.new.get("inputs") or {})
+
+
+def restarted(steps: Sequence[Step], reboot: Reboot, deployment: Mapping[str, Any]) -> list[str]:
+    """The Deployments whose pods start anew; what the installer's DaemonSet does is no workload's.
+
+    Where the node restarts, or may, these are all that `deployment`, the state, has on it.
+    """
     found = []
     for step in steps:
         template = any(path.startswith(("spec.template", "spec.selector")) for path in step.paths)
         if step.kind == "Deployment" and step.op != "create" and (step.op != "update" or template):
-            metadata = ((step.old or step.new).get("inputs") or {}).get("metadata") or {}
-            name = f"{metadata.get('namespace', 'default')}/{metadata.get('name', step.name)}"
+            name = _object((step.old or step.new).get("inputs") or {}, step.name)
             found.append(name if step.op != "delete" else f"{name} (ends)")
-    return found
+    if reboot.verdict not in {"yes", "possible"}:
+        return found
+    there = [
+        _object(resource.get("inputs") or {}, str(resource.get("urn", "")).rpartition("::")[2])
+        for resource in deployment.get("resources") or ()
+        if resource.get("type") == _DEPLOYMENT and not resource.get("delete")
+    ]
+    return [*found, *(f"{name} (with the node)" for name in there if not {name, f"{name} (ends)"} & {*found})]
+
+
+def _object(inputs: Mapping[str, Any], otherwise: str) -> str:
+    """NAMESPACE/NAME of an object."""
+    metadata = inputs.get("metadata") or {}
+    return f"{metadata.get('namespace', 'default')}/{metadata.get('name', otherwise)}"
 
 
 def worker_reasons(step: Step | None) -> tuple[str, ...]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from talos_gpu.preview.events import SECRET
 from talos_gpu.preview.model import ConfigDiff, Reboot
@@ -18,6 +18,7 @@ from talos_gpu.talos.render import render
 
 APPLY = "talos:machine/configurationApply:ConfigurationApply"
 _FIRST = "this stack has applied nothing yet: what the node has is not known, the base config stands for it"
+_LEFT_OVER = "an update before has staged the machine config and failed: it holds from the next boot on"
 _AGAIN = "the same config is applied again to mend drift; the node decides during the update"
 
 
@@ -73,15 +74,20 @@ def reboot(settings: Settings, old: str | None, base: str, new: str) -> Reboot:
         return Reboot(verdict="possible", reasons=(_AGAIN,))
     if old is not None and not reasons:
         return Reboot(verdict="no", reasons=("a running node takes every changed field",))
+    return _as_allowed(settings, "possible", reasons, _FIRST) if old is None else _as_allowed(settings, "yes", reasons)
+
+
+def left_over(settings: Settings) -> Reboot:
+    """The restart of a config that an update before has staged, and failed before it was made."""
+    return _as_allowed(settings, "yes", (_LEFT_OVER,))
+
+
+def _as_allowed(settings: Settings, verdict: Literal["yes", "possible"], reasons: Sequence[str], *first: str) -> Reboot:
+    """The verdict, `first` before its reasons, unless the stack forbids a restart."""
     if settings.machine.reboot == "forbid" or settings.machine.apply_mode == "no_reboot":
         key = "machine.reboot: forbid" if settings.machine.reboot == "forbid" else "machine.apply_mode: no_reboot"
         return Reboot(
             verdict="refused", reasons=(f"the stack says {key}, so the update fails if it needs one", *reasons)
         )
-    if settings.machine.windows:
-        reasons = (*reasons, "the update refuses it outside of machine.windows")
-    return (
-        Reboot(verdict="possible", reasons=(_FIRST, *reasons))
-        if old is None
-        else Reboot(verdict="yes", reasons=reasons)
-    )
+    within = ["the update refuses it outside of machine.windows"] if settings.machine.windows else []
+    return Reboot(verdict=verdict, reasons=(*first, *reasons, *within))

@@ -94,6 +94,15 @@ def reboot_reasons(old: str, new: str, release: ReleaseFacts) -> tuple[RebootRea
     return tuple(found for key in keys if (found := reason(key, release)) is not None)
 
 
+def restart_due(olds: Mapping[str, Any], news: Mapping[str, Any]) -> bool:
+    """Whether MachineReady's or MachineRestarted's inputs ask for a restart that has not been made.
+
+    Their token is that of the apply; the resource that has seen its node restart for an apply keeps it.
+    """
+    asked = news.get("reboot") == "request" and news.get("apply_mode") != "staged"
+    return asked and olds.get("token") != news.get("token")
+
+
 def reason(key: str, release: ReleaseFacts) -> RebootReason | None:
     """Return why a change of a key outside of LIVE restarts a node of the release; None where it takes it running."""
     taken = [

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from components.access import Access
 from components.machine_ready import MachineReadyProvider
 from talos_gpu.settings.machine import BeforeRestart
+from talos_gpu.settings.windows import Window
 from talos_gpu.talos.machine_config import LABEL
 from tests.kube import fake_api
 from tests.talos.asking import AUTHORITY
@@ -57,3 +59,10 @@ def props(port: int, **changes: Any) -> dict[str, Any]:
         "before_restart": {**BeforeRestart().model_dump(), "images": []},
         **changes,
     }
+
+
+def window(opens_in_h: int, closes_in_h: int) -> dict[str, Any]:
+    """As a resource's inputs have it, its times from now."""
+    now = datetime.now(UTC)
+    opens, closes = (f"{now + timedelta(hours=hours):%H:%M}" for hours in (opens_in_h, closes_in_h))
+    return Window(opens=opens, closes=closes).model_dump(mode="json")

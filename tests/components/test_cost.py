@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.cost import of_change
+from components.cost import of_change, of_restart
 from talos_gpu.settings.machine import BeforeRestart
 from talos_gpu.talos.footprint import footprint
 from talos_gpu.talos.machine_config import lacking
@@ -76,3 +76,17 @@ def test_the_cost_names_the_keys(old: dict[str, Any], new: dict[str, Any], sente
 def test_what_cannot_be_known_is_said() -> None:
     old = inputs(BARE, footprint={})
     assert of_change(old, inputs(RENDERED)).startswith("whether this restarts the node is not known")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"reboot_policy": "forbid"},
+            "this needs a restart, which the stack forbids; `up` will refuse it: its machine",
+        ),
+        ({"windows": [{"opens": "22:00"}]}, "on. `up` refuses it outside of machine.windows. Before it `up` cordons"),
+    ],
+)
+def test_a_restart_that_is_left_is_told_with_what_the_stack_allows(changes: dict[str, Any], words: str) -> None:
+    assert words in of_restart({"token": "a"}, {**inputs(BARE), "token": "b", "reboot": "request", **changes})

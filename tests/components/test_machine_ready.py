@@ -12,13 +12,16 @@ import pytest
 from typing_extensions import override
 
 from components import restart as restart_module
-from components.machine_ready import MachineNotReady
+from components.machine_ready import MachineNotReady, MachineReadyProvider
+from components.machine_restarted import MachineRestartedProvider
+from components.restart_allowed import OutsideWindow, RebootForbidden
+from talos_gpu.errors import TalosGpuError
 from talos_gpu.kube.errors import ClusterRefused
 from talos_gpu.kube.quiet import CORDONED
 from talos_gpu.settings.machine import BeforeRestart
 from talos_gpu.talos.errors import PermissionDenied
 from talos_gpu.talos.facts import EXTENSIONS, LOADED_MODULES
-from tests.components.providing import PATH, cluster_of, props, providing
+from tests.components.providing import PATH, cluster_of, props, providing, window
 from tests.kube.fake_api import Api
 from tests.kube.test_quiet import WORKER
 from tests.talos.asking import AUTHORITY
@@ -185,6 +188,63 @@ def test_a_restart_that_was_made_before_is_not_made_again(tmp_path: Path) -> Non
     node, api = gpu_node(), cluster_of()
     assert applied(tmp_path, node, api, reboot="request", boot_id_before="old")["boot_id"] == BOOT
     assert "reboot" not in node.calls
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "words"),
+    [
+        ({"reboot_policy": "forbid"}, RebootForbidden, "the stack says machine.reboot: forbid, and the config stays"),
+        ({"windows": [window(2, 3)]}, OutsideWindow, "no window of machine.windows is open before "),
+    ],
+)
+def test_a_restart_that_an_up_before_has_left_is_refused_as_any_other(
+    tmp_path: Path, changes: dict[str, Any], kind: type[TalosGpuError], words: str
+) -> None:
+    """MachineState has nothing to do then: its config is staged already."""
+    node, api = gpu_node(), cluster_of()
+    with pytest.raises(kind) as raised:
+        applied(tmp_path, node, api, reboot="request", boot_id_before=BOOT, **changes)
+    assert words in raised.value.message
+    assert "reboot" not in node.calls
+    assert (api.objects[PATH]["spec"], api.created) == ({}, []), "the node was made quiet"
+
+
+def test_a_restart_that_was_made_meanwhile_is_not_refused(tmp_path: Path) -> None:
+    closed = {"reboot_policy": "forbid", "windows": [window(2, 3)]}
+    assert applied(tmp_path, gpu_node(), cluster_of(), reboot="request", boot_id_before="old", **closed)["boot_id"]
+
+
+LEFT = (
+    "lab-1: this restarts the node and with it the worker: its machine config is staged, and holds from the next boot "
+    "on. Before it `up` cordons the node, waits until no encode runs (at most 1800 s, then stops without a restart)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ({"token": "before"}, {"reboot": "request"}, LEFT),
+        ({"token": "now", "timeout_s": 1}, {"reboot": "request"}, ""),
+        ({"token": "before"}, {"reboot": "none"}, ""),
+        ({"token": "before"}, {"reboot": None}, ""),
+        ({}, {"reboot": "request"}, LEFT),
+        ({}, {"reboot": "none"}, ""),
+    ],
+    ids=["left", "made", "none due", "not known yet", "left by the first up", "none due at the first up"],
+)
+@pytest.mark.parametrize("provider", [MachineReadyProvider(), MachineRestartedProvider()])
+def test_a_preview_says_what_an_up_before_has_left(
+    provider: MachineReadyProvider,
+    old: dict[str, Any],
+    new: dict[str, Any],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    olds, news = (props(1, **old) if old else {}), props(1, token="now", **new)
+    provider.check(olds, news)
+    if olds:
+        provider.diff("id", olds, news)
+    assert capsys.readouterr().out == said
 
 
 @pytest.mark.parametrize("cordoned", ["true", None])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,13 @@ import yaml
 from components.access import Access
 from components.machine_state import (
     MachineStateProvider,
-    OutsideWindow,
-    RebootForbidden,
     ReleaseDiffers,
     WouldRemove,
     _reboot,
     digest,
 )
+from components.restart_allowed import OutsideWindow, RebootForbidden
 from talos_gpu.errors import TalosGpuError
-from talos_gpu.settings.windows import Window
 from talos_gpu.talos.effective import Kind
 from talos_gpu.talos.facts import LOADED_MODULES, UDEV_RULES
 from talos_gpu.talos.footprint import footprint
@@ -31,7 +28,7 @@ from talos_gpu.talos.part import PART_PATH
 from talos_gpu.talos.releases import Method, strategy_for
 from talos_gpu.talos.removal import MACHINE_CONFIGS
 from talos_gpu.talos.render import render
-from tests.components.providing import NODE, PATH, cluster_of
+from tests.components.providing import NODE, PATH, cluster_of, window
 from tests.kube import fake_api
 from tests.kube.fake_api import Api
 from tests.talos.asking import AUTHORITY
@@ -96,7 +93,9 @@ def test_a_config_that_restarts_is_staged_and_the_restart_asked_for(tmp_path: Pa
 
 @pytest.mark.parametrize("changes", [{"reboot_policy": "forbid"}, {"apply_mode": "no_reboot"}])
 def test_a_forbidden_restart_is_refused(tmp_path: Path, changes: dict[str, Any]) -> None:
-    refused(tmp_path, node_with(), RebootForbidden, "lab-1 would have to restart", **changes)
+    [(key, value)] = changes.items()
+    said = f"the stack says machine.{key.removesuffix('_policy')}: {value}, and nothing was applied"
+    refused(tmp_path, node_with(), RebootForbidden, said, **changes)
 
 
 ENV = BARE.replace("machine:\n", "machine:\n  env: {a: b}\n", 1)
@@ -125,13 +124,6 @@ def test_what_only_a_boot_of_1_14_brings_about_is_asked_for_once(tmp_path: Path)
 def test_a_restart_of_1_14_that_is_forbidden_is_refused_with_its_key(tmp_path: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(RebootForbidden, match=r"machine\.env \(Talos does not change it on a running machine\)"):
         env_added(tmp_path, "v1.14.0", **changes)
-
-
-def window(opens_in_h: int, closes_in_h: int) -> dict[str, Any]:
-    """As MachineState's inputs have it, its times from now."""
-    now = datetime.now(UTC)
-    opens, closes = (f"{now + timedelta(hours=hours):%H:%M}" for hours in (opens_in_h, closes_in_h))
-    return Window(opens=opens, closes=closes).model_dump(mode="json")
 
 
 def test_a_restart_outside_of_every_window_is_refused_before_anything_is_applied(tmp_path: Path) -> None:

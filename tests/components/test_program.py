@@ -219,6 +219,20 @@ def test_other_methods_make_no_spec(run: Runs, cdi: dict[str, str], devices: str
     assert "installer" not in found.exports["verify"]
 
 
+@pytest.mark.parametrize("kind", ["MachineState", "MachineReady", "MachineRestarted"])
+def test_whoever_restarts_the_node_knows_what_the_stack_allows(run: Runs, kind: str) -> None:
+    hours = {"opens": "22:00", "closes": "04:00"}
+    inputs = run(machine={"reboot": "forbid", "windows": [hours]}).one(kind).inputs
+    assert (inputs["reboot_policy"], inputs["windows"][0]["opens"]) == ("forbid", "22:00")
+
+
+@pytest.mark.parametrize(("adopt", "adopts"), [(True, "media/tdarr-node-gpu-talos05"), (False, "")])
+def test_a_restart_asks_the_worker_that_is_taken_over(run: Runs, adopt: bool, adopts: str) -> None:
+    found = run(adopt=adopt)
+    assert found.one("MachineReady").inputs["adopts"] == found.one("MachineRestarted").inputs["adopts"] == adopts
+    assert "adopts" not in found.one("MachineState").inputs
+
+
 def test_native_on_a_release_that_makes_its_own_spec(run: Runs) -> None:
     found = run(node={"talos": "v1.13.0"}, cdi={"method": "native"})
     assert "Job" not in found.kinds()

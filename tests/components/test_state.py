@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from components.cdi_spec import VERSION
+from components.machine_ready import VERSION as READY
 from tests.cdi.served import INSTALLED, SOURCE, node_of, served
 from tests.components.plugin import Plugin, Props
+from tests.components.providing import window
 from tests.talos.fake_talos import ADDRESS, Node
 from tests.talos.pki import Authority, talosconfig
 
@@ -74,6 +76,15 @@ def test_a_refresh_of_what_did_not_move_changes_nothing(recorded: Recorded, kind
     after = recorded.plugin.read(outputs, inputs)
     assert after == ({**outputs, "drift": {}}, inputs)
     assert recorded.plugin.diff(after[0], inputs) == ("DIFF_NONE", [])
+
+
+def test_what_a_machine_may_restart_by_is_no_change_of_what_was_seen_without_it(recorded: Recorded) -> None:
+    inputs, outputs = recorded.of("pulumi-python:dynamic/talos:MachineReady")
+    # another version is an update by itself
+    outputs, inputs = {**outputs, "version": READY}, {**inputs, "version": READY}
+    assert "reboot_policy" not in inputs
+    more = {**inputs, "reboot_policy": "forbid", "windows": [window(2, 3)]}
+    assert recorded.plugin.diff(outputs, more) == ("DIFF_NONE", [])
 
 
 def test_an_edited_spec_is_drift_and_the_update_mends_it(recorded: Recorded) -> None:

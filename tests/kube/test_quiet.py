@@ -19,8 +19,12 @@ from tests.kube.fake_api import NODE, Api, serving
 T = TypeVar("T")
 PATH = "/api/v1/nodes/lab-1"
 IMAGE = "lab.local/tdarr-node:1"
-WORKER = {
-    "metadata": {"namespace": "media", "name": "worker"},
+WORKER: dict[str, Any] = {
+    "metadata": {
+        "namespace": "media",
+        "name": "worker",
+        "ownerReferences": [{"kind": "ReplicaSet", "name": "worker-1", "controller": True}],
+    },
     "spec": {"nodeName": "lab-1", "containers": [{"name": "tdarr-node"}]},
     "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
 }
@@ -101,6 +105,72 @@ def test_a_worker_of_the_boot_before_that_is_still_called_ready_is_asked_again(a
     assert asked == 3
 
 
+def not_ready(api: Api) -> None:
+    api.objects["/api/v1/pods"]["items"][0]["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+
+
+def test_a_worker_that_is_not_ready_is_asked_too(api: Api, tmp_path: Path) -> None:
+    """Its readiness asks the GPU with a deadline: an ffmpeg may be why it was missed."""
+    not_ready(api)
+    api.program = lambda command: (0, b"process ffmpeg\n" if "ffmpeg" in command[-1] else b"", b"")
+    with pytest.raises(StillEncoding, match="there still ran process ffmpeg"):
+        make_quiet(api, tmp_path, Quieting(encode_deadline_s=0))
+
+
+def test_its_processes_are_known_also_where_its_gpu_does_not_answer(api: Api, tmp_path: Path) -> None:
+    not_ready(api)
+
+    def program(command: list[str]) -> tuple[int, bytes, bytes]:
+        if "nvidia-smi" in command[-1]:
+            raise ConnectionAbortedError
+        return 0, b"process ffmpeg\n", b""
+
+    api.program = program
+    with pytest.raises(StillEncoding, match="there still ran process ffmpeg"):
+        make_quiet(api, tmp_path, Quieting(encode_deadline_s=0))
+
+
+def test_a_worker_that_is_not_ready_and_cannot_be_asked_is_told_and_waited_for_no_longer(
+    api: Api, tmp_path: Path
+) -> None:
+    not_ready(api)
+    asked = []
+
+    def program(command: list[str]) -> tuple[int, bytes, bytes]:
+        asked.append(command)
+        raise ConnectionAbortedError
+
+    api.program = program
+    made, told = make_quiet(api, tmp_path, Quieting())
+    assert (made, len(asked), len(told)) == (True, 1, 1)
+    assert told[0].startswith(
+        "a worker that is not ready cannot be asked whether an encode runs in it: exec in pod media/worker: "
+    )
+
+
+def test_where_no_worker_runs_it_is_told_that_nobody_was_asked(api: Api, tmp_path: Path) -> None:
+    api.objects["/api/v1/pods"]["items"] = []
+    said = ["no worker runs on lab-1: nobody was asked whether an encode runs there"]
+    assert make_quiet(api, tmp_path, Quieting()) == (True, said)
+
+
+def test_a_worker_made_by_hand_is_asked_by_its_own_selector(api: Api, tmp_path: Path) -> None:
+    path = "/apis/apps/v1/namespaces/media/deployments/tdarr"
+    expressions = [
+        {"key": "tier", "operator": "In", "values": ["gpu", "cpu"]},
+        {"key": "old", "operator": "DoesNotExist"},
+    ]
+    api.objects[path] = {"spec": {"selector": {"matchLabels": {"app": "tdarr"}, "matchExpressions": expressions}}}
+    api.objects["/api/v1/namespaces/media/pods"] = {"items": api.objects["/api/v1/pods"]["items"]}
+    api.objects["/api/v1/pods"] = {"items": []}
+    api.program = lambda _: (0, b"process ffmpeg\n", b"")
+    with pytest.raises(StillEncoding):
+        make_quiet(api, tmp_path, Quieting(encode_deadline_s=0, adopts="media/tdarr"))
+    asked = [query for path, query in api.requests if path == "/api/v1/namespaces/media/pods"]
+    assert asked[0]["labelSelector"] == ["app=tdarr,tier in (gpu,cpu),!old"]
+    assert make_quiet(api, tmp_path, Quieting(encode_deadline_s=0))[0], "asked without being adopted"
+
+
 def test_after_the_deadline_it_stops(api: Api, tmp_path: Path) -> None:
     api.program = lambda _: (0, b"process ffmpeg\n", b"")
     with pytest.raises(StillEncoding) as raised:
@@ -130,6 +200,43 @@ def test_a_drain_waits_for_what_the_budget_allows(api: Api, tmp_path: Path) -> N
     left = [pod["metadata"]["name"] for pod in api.objects["/api/v1/pods"]["items"]]
     assert left == ["d", "s", "job"]
     assert api.evictions == []
+
+
+def test_a_drain_leaves_what_nothing_would_make_again_and_says_so_before_anything_is_evicted(
+    api: Api, tmp_path: Path
+) -> None:
+    bare = copy.deepcopy(WORKER)
+    bare["metadata"] = {"namespace": "x", "name": "by-hand", "ownerReferences": [{"kind": "Thing", "name": "t"}]}
+    api.objects["/api/v1/pods"]["items"] += [bare]
+    api.kubelet = kubelet({"terminated": {"exitCode": 0}})
+    with pytest.raises(NotDrained, match="lab-1 was not restarted: x/by-hand would be gone for good"):
+        make_quiet(api, tmp_path, Quieting(drain=True, images=(IMAGE,)))
+    assert len(api.objects["/api/v1/pods"]["items"]) == 2
+    assert (cordon(api), api.created) == ((None, None), [])
+    assert make_quiet(api, tmp_path, Quieting())[0], "without a drain nobody has to go"
+
+
+def test_a_bare_pod_that_comes_while_the_node_waits_is_left_too(api: Api, tmp_path: Path) -> None:
+    def program(_: list[str]) -> tuple[int, bytes, bytes]:
+        bare = copy.deepcopy(WORKER)
+        bare["metadata"] = {"namespace": "x", "name": "by-hand"}
+        bare["status"] = {"phase": "Pending"}
+        api.objects["/api/v1/pods"]["items"].append(bare)
+        return 0, b"", b""
+
+    api.program = program
+    with pytest.raises(NotDrained, match="x/by-hand"):
+        make_quiet(api, tmp_path, Quieting(drain=True))
+    assert len(api.objects["/api/v1/pods"]["items"]) == 2
+
+
+def test_a_pod_of_ours_that_brought_an_image_holds_no_drain_back(api: Api, tmp_path: Path) -> None:
+    image = copy.deepcopy(WORKER)
+    image["metadata"] = {"namespace": "kube-system", "name": "i", "labels": {"app": "talos-nvidia-cdi-image"}}
+    image["status"] = {"phase": "Pending"}
+    api.objects["/api/v1/pods"]["items"] += [image]
+    make_quiet(api, tmp_path, Quieting(drain=True))
+    assert api.objects["/api/v1/pods"]["items"] == []
 
 
 def test_a_drain_that_does_not_end_names_the_pods(api: Api, tmp_path: Path) -> None:

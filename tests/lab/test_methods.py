@@ -99,10 +99,25 @@ def test_from_spec_to_jit_and_back(job: MainJob, tmp_path: Path) -> None:
         assert job.quiet()
         well(job)
     assert f"{node} is uncordoned" in refused_while_it_encodes(job, node)
+    the_restart_that_is_left_is_bound_to_the_stack(job)
     job.up()
     job.settle()
     job.encode()
     assert job.quiet()
+
+
+def the_restart_that_is_left_is_bound_to_the_stack(job: MainJob) -> None:
+    """MachineState has nothing to do: the config is staged already."""
+    boot = job.boot_id()
+    left = "its machine config is staged, and holds from the next boot on"
+    said = " ".join(job.stack.operation("preview").stdout.split())
+    assert f"{job.node.name}: this restarts the node and with it the worker: {left}" in said, said
+    with job.configured(machine={"reboot": "forbid"}):
+        done = job.stack.operation("up", "--skip-preview", check=False)
+    told = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode, told
+    assert "the stack says machine.reboot: forbid, and the config stays staged" in told, told
+    assert (job.boot_id(), unschedulable(job)) == (boot, False)
 
 
 def moments(log: Path) -> tuple[dict[str, int], dict[str, int]]:

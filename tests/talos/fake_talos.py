@@ -15,7 +15,9 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
+from grpclib.protocol import H2Protocol
 from grpclib.server import Server, Stream
+from typing_extensions import override
 
 from talos_gpu.talos.proto import common_pb2, machine_pb2, state_pb2
 from tests.talos.pki import Authority, Pair
@@ -157,11 +159,14 @@ class FakeTalos:
         assert request is not None
         if self.node.refuses_config:
             raise GRPCError(Status.INVALID_ARGUMENT, self.node.refuses_config)
+        modes = machine_pb2.ApplyConfigurationRequest
+        if request.mode in {modes.NO_REBOOT, modes.TRY}:  # a dry run of it, too (up to 1.13)
+            raise GRPCError(Status.INVALID_ARGUMENT, "this config change can't be applied in immediate mode")
         self.node.applied.append(request)
         answer = machine_pb2.ApplyConfiguration(
             metadata=self._metadata,
             warnings=["machine.files is deprecated"],
-            mode="REBOOT" if self.node.restarts else "NO_REBOOT",
+            mode="STAGED" if request.mode == modes.STAGED else "REBOOT" if self.node.restarts else "NO_REBOOT",
             mode_details="Applied configuration with a reboot\n+  token: abcdef.0123456789abcdef\n",
         )
         await stream.send_message(machine_pb2.ApplyConfigurationResponse(messages=[answer]))
@@ -218,15 +223,35 @@ def server_context(authority: Authority, pair: Pair) -> ssl.SSLContext:
     return context
 
 
+class _Server(Server):
+    """Knows its connections: a node that goes away takes them with it, and no call on one waits for its deadline."""
+
+    def __init__(self, served: FakeTalos) -> None:
+        super().__init__([served])
+        self._protocols: list[H2Protocol] = []
+
+    @override
+    def _protocol_factory(self) -> H2Protocol:
+        self._protocols.append(super()._protocol_factory())
+        return self._protocols[-1]
+
+    def cut(self) -> None:
+        """End every connection that is there."""
+        for protocol in self._protocols:
+            if hasattr(protocol, "connection"):  # made when it is connected
+                protocol.connection.close()
+
+
 @contextlib.asynccontextmanager
-async def serving(node: Node, authority: Authority, server: Pair | None = None) -> AsyncIterator[int]:
-    """Serve `node`; yields the port."""
+async def serving(node: Node, authority: Authority, server: Pair | None = None, port: int = 0) -> AsyncIterator[int]:
+    """Serve `node`, at `port` or one that is free; yields the port."""
     context = server_context(authority, server or authority.server(ADDRESS))
-    fake = Server([FakeTalos(node)])
-    await fake.start(ADDRESS, 0, ssl=context)
+    fake = _Server(FakeTalos(node))
+    await fake.start(ADDRESS, port, ssl=context)
     assert isinstance(fake._server, asyncio.Server)
     try:
         yield fake._server.sockets[0].getsockname()[1]
     finally:
         fake.close()
+        fake.cut()
         await fake.wait_closed()
