@@ -44,5 +44,3 @@ def _driver(needed: cdi.SpecFacts, driver: str | None) -> Iterator[str]:
         yield f"{SPEC_SOURCE} must name one driver version, it names {named}"
     elif needed.driver_version != driver:
         yield f"{SPEC_SOURCE} was made for driver {needed.driver_version}, the node has {driver}"
-
-
