@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from talos_gpu.doctor.bundle import NOT_THERE, Bundle
+from talos_gpu.doctor.bundle import META, NOT_THERE, Bundle
 from talos_gpu.doctor.checks import CHECKS
 from talos_gpu.doctor.errors import Unread
 from talos_gpu.doctor.finding import Check, Diagnosis, Finding, Found, Lacks, NotRun, Severity
+from talos_gpu.doctor.meta import Meta
 from talos_gpu.doctor.view import View
 from talos_gpu.errors import TalosGpuError
 
@@ -29,7 +30,7 @@ def diagnose(bundle: Bundle, checks: Sequence[Check] = CHECKS) -> Diagnosis:
     not_run: list[NotRun] = []
     for check in checks:
         try:
-            found = [_finding(check, one) for one in check.look(view)]
+            found = [_finding(check, one, view) for one in check.look(view)]
         except Unread as error:
             not_run.append(NotRun(check.name, f"{error.key}: {error.reason}", _lacks(check, bundle, error)))
         except TalosGpuError as error:
@@ -59,16 +60,25 @@ def _subject(view: View) -> str:
         return ""
 
 
-def _finding(check: Check, found: str | Found) -> Finding:
+def _finding(check: Check, found: str | Found, view: View) -> Finding:
     exact = found if isinstance(found, Found) else Found(found)
     return Finding(
         check=check.name,
         severity=check.severity,
         evidence=exact.evidence,
         cause=exact.cause or check.cause,
-        remedy=exact.remedy or check.remedy,
+        remedy=_filled(exact.remedy or check.remedy, view),
         source=check.source,
     )
+
+
+def _filled(remedy: str, view: View) -> str:
+    """A remedy with the stack's own names in the places of NODE, STACK and NAMESPACE, as far as a stack says them."""
+    meta = view.meta if META in view.bundle.texts else Meta()
+    for place, name in (("NODE", meta.node), ("STACK", meta.stack), ("NAMESPACE", meta.namespace)):
+        if name is not None:
+            remedy = re.sub(rf"\b{place}\b", str(name).replace("\\", r"\\"), remedy)
+    return remedy
 
 
 def _tree(findings: Iterable[Finding], checks: Sequence[Check]) -> list[Finding]:

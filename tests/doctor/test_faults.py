@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,13 @@ def test_every_check_says_what_to_do_and_who_says_so() -> None:
         assert check.remedy
         assert check.source
         assert check.severity in Severity
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_remedy_names_what_the_evidence_knows(fault: Fault) -> None:
+    for one in diagnose(fault.bundle()).findings:
+        own = one.remedy.replace("talosctl config new --roles os:admin NEW", "").replace("FILE names every", "")
+        assert not re.search(r"\b(?:NODE|STACK|NAMESPACE|KEY)\b|\bnamespace NAME\b", own), one
 
 
 def table() -> str:

@@ -72,7 +72,8 @@ class Seen:
         """The diagnosis while something is broken; the node is healthy again afterwards.
 
         A fault reaches the doctor through probes, events and controllers, each in its own time: until the wanted roots
-        are what is found, it is asked again for SETTLED seconds; the last diagnosis counts, whatever it says.
+        are what is found, it is asked again for SETTLED seconds. Then it is asked once more, so that a false root which
+        appears a moment after the true one is counted; that last diagnosis counts, whatever it says.
         """
         wanted = frozenset().union(*(fault.roots for fault in faults))
         until = time.monotonic() + SETTLED
@@ -80,6 +81,7 @@ class Seen:
             diagnosis = diagnose(gathered(job, asked))
             while roots(diagnosis) != wanted and time.monotonic() < until:
                 diagnosis = diagnose(gathered(job, asked))
+            diagnosis = diagnose(gathered(job, asked))
         self._roots[faults] = roots(diagnosis)
         healthy(job)
         return diagnosis

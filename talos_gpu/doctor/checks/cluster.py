@@ -25,6 +25,9 @@ from talos_gpu.talos.machine_config import LABEL
 
 _UNSCHEDULING = ("NoSchedule", "NoExecute")
 _OWN_TAINTS = ("node.kubernetes.io/",)
+_PRIVILEGED = (
+    "kubectl label namespace NAME pod-security.kubernetes.io/enforce=privileged, or tdarr.namespace.pod_security"
+)
 _SEED_SPEC_KEEP = (("/var/cdi", ".keep"), ("/var/run/cdi", ".keep"))
 
 
@@ -52,7 +55,7 @@ def _label(view: View) -> Iterator[str]:
         yield f"node {name(node)}: {LABEL[0]} is {have!r}" if have else f"node {name(node)} has no label {LABEL[0]}"
 
 
-def _taints(view: View) -> Iterator[str]:
+def _taints(view: View) -> Iterator[Found]:
     node = _node(view)
     taints = [
         taint
@@ -63,7 +66,8 @@ def _taints(view: View) -> Iterator[str]:
         for taint in taints:
             if not tolerates(pod, taint):
                 value = f"={taint['value']}" if taint.get("value") else ""
-                yield f"{name(pod)} does not tolerate {taint['key']}{value}:{taint['effect']}"
+                remedy = f"give {name(pod)} the toleration, or: kubectl taint node NODE {taint['key']}-"
+                yield Found(f"{name(pod)} does not tolerate {taint['key']}{value}:{taint['effect']}", remedy=remedy)
 
 
 def _ours(view: View) -> list[Object]:
@@ -101,15 +105,17 @@ def _handler(view: View) -> Iterator[str]:
             yield f"RuntimeClass {name(thing)} has the handler {handler}; containerd has {there}"
 
 
-def _pod_security(view: View) -> Iterator[str]:
+def _pod_security(view: View) -> Iterator[Found]:
     told: dict[str, str] = {}
+    spaces: dict[str, str] = {}
     for event in items(view, "events"):
         message = str(event.get("message") or "")
         about = event.get("involvedObject") or {}
         if "violates PodSecurity" in message and lacks_pods(view, about):
-            told[f"{about.get('kind')} {about.get('namespace')}/{about.get('name')}"] = message
+            who = f"{about.get('kind')} {about.get('namespace')}/{about.get('name')}"
+            told[who], spaces[who] = message, str(about.get("namespace"))
     for who, message in told.items():
-        yield f"{who}: {message[:200]}"
+        yield Found(f"{who}: {message[:200]}", remedy=_PRIVILEGED.replace("NAME", spaces[who], 1))
 
 
 def _seed_objects(view: View) -> Iterator[str | Found]:
@@ -199,7 +205,7 @@ CHECKS = (
         "podsecurity-refuses",
         Severity.ERROR,
         "PodSecurity refuses a pod: the namespace's level forbids hostPath, hostPID or privileged.",
-        "kubectl label namespace NAME pod-security.kubernetes.io/enforce=privileged, or tdarr.namespace.pod_security",
+        _PRIVILEGED,
         "Kubernetes, Pod Security Standards; Talos enforces baseline",
         _pod_security,
         ("installer-unscheduled", "generator-failed", "worker-missing", *_SYMPTOMS),

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 
 from talos_gpu.doctor.checks.failing import fails, not_ready, server_unreachable, work_fails
 from talos_gpu.doctor.checks.spec import INSTALLED
-from talos_gpu.doctor.finding import Check, Severity
+from talos_gpu.doctor.finding import Check, Found, Severity
 from talos_gpu.doctor.objects import (
+    NODE_LABEL,
     SPEC_DIGEST,
     WORKER,
     Object,
@@ -49,7 +50,7 @@ def _in_memory(view: View) -> Iterator[str]:
             yield f"pod {name(pod)} has {said}; method jit wants runtime.nvidia.com/gpu=all"
 
 
-def _older(view: View) -> Iterator[str]:
+def _older(view: View) -> Iterator[Found]:
     spec = next((spec for spec in view.specs if spec.path == INSTALLED), None)
     if spec is None:
         return
@@ -57,7 +58,11 @@ def _older(view: View) -> Iterator[str]:
     for pod in gpu_pods(view):
         have = (pod["metadata"].get("annotations") or {}).get(SPEC_DIGEST)
         if have is not None and have != digest:
-            yield f"pod {name(pod)} was made with spec {have[:12]}, installed is {digest[:12]}"
+            namespace, app = pod["metadata"].get("namespace"), labels(pod).get("app")
+            remedy = f"kubectl -n {namespace} delete pod {pod['metadata'].get('name')}: its owner makes it anew"
+            if app == WORKER:
+                remedy = f"kubectl -n {namespace} rollout restart deployment -l app={WORKER},{NODE_LABEL}=NODE"
+            yield Found(f"pod {name(pod)} was made with spec {have[:12]}, installed is {digest[:12]}", remedy=remedy)
 
 
 def _unpullable(view: View) -> Iterator[str]:
@@ -234,7 +239,7 @@ CHECKS = (
         "image-unpinned",
         Severity.NOTE,
         "An image is named by tag: what runs can change without a change of the stack.",
-        "talos-gpu images pin",
+        "talos-gpu images pin STACK",
         "docs/architecture.md",
         _unpinned,
     ),
