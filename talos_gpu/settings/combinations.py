@@ -47,7 +47,7 @@ def _cdi(cdi: Part, release: ReleaseFacts | None) -> Iterator[Fault]:
         except MethodUnfit as error:
             yield Fault("cdi.method", shown(method), f"does not fit: {error.message}", error.remedy)
     if method != "spec":
-        only_spec = {"hook": "auto", "regenerate": "never", "runtime": "runtime-class", "generator_flags": ()}
+        only_spec = {"hook": "auto", "regenerate": "never", "runtime": "runtime-class", "generator_flags": []}
         for key, default in only_spec.items():
             value = cdi.get(key, default)
             if value != default:
