@@ -110,7 +110,7 @@ def _native(box: Box) -> None:
 
 
 def native(box: Box) -> None:
-    """Talos 1.13 with its own spec and no objects of ours but the worker."""
+    """Talos 1.13 with its own spec and no objects of ours but the worker; other nodes still have theirs."""
     box.meta.update(release="v1.13.2", method="native", handler="nvidia", runtime_class="nvidia")
     box.texts["talos/version.txt"] = "v1.13.2\n"
     box.texts["talos/extensions.json"] = json.dumps(
@@ -123,5 +123,5 @@ def native(box: Box) -> None:
     box.items("daemonsets").clear()
     box.items("jobs").clear()
     box.items("pods").remove(box.installer)
-    box.items("runtimeclasses")[0].update(metadata={"name": "nvidia"}, handler="nvidia")
+    box.items("runtimeclasses").append({"metadata": {"name": "nvidia"}, "handler": "nvidia"})
     box.worker["spec"]["runtimeClassName"] = "nvidia"

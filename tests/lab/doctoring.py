@@ -117,5 +117,6 @@ def well(job: MainJob) -> None:
     where = (job.stack.name, "--project", str(job.lab.paths.root))
     verified = command("verify", *where)
     assert verified.returncode == 0, verified.stdout + verified.stderr
-    # an event of the boot may still be young
-    wait_for("the doctor finds nothing", lambda: command("doctor", *where).returncode == 0)
+    healthy(job)  # an event of the boot may still be young
+    told_nothing = command("doctor", *where)
+    assert told_nothing.returncode == 0, told_nothing.stdout + told_nothing.stderr

@@ -84,6 +84,13 @@ def _ours(view: View) -> list[Object]:
 
 def _class_missing(view: View) -> Iterator[str]:
     known = {str(thing["metadata"]["name"]) for thing in items(view, "runtimeclasses")}
+    for used, who in _classes_used(view).items():
+        if used not in known:
+            yield f"{who} uses RuntimeClass {used}; there is {', '.join(sorted(known)) or 'none'}"
+
+
+def _classes_used(view: View) -> dict[str, str]:
+    """RuntimeClasses that this node uses, and who does; the others are other nodes', or left over."""
     wanted: dict[str, str] = {}
     if view.meta.runtime_class is not None and view.meta.namespace is not None:
         wanted[view.meta.runtime_class] = "the stack"
@@ -91,13 +98,14 @@ def _class_missing(view: View) -> Iterator[str]:
         used = (pod.get("spec") or {}).get("runtimeClassName")
         if used:
             wanted.setdefault(used, name(pod))
-    for used, who in wanted.items():
-        if used not in known:
-            yield f"{who} uses RuntimeClass {used}; there is {', '.join(sorted(known)) or 'none'}"
+    return wanted
 
 
 def _handler(view: View) -> Iterator[str]:
+    used = _classes_used(view)
     for thing in items(view, "runtimeclasses"):
+        if thing["metadata"]["name"] not in used:
+            continue
         handler = str(thing.get("handler"))
         # the extension's own part always has `nvidia`; it is not among the parts that are read everywhere
         if handler.startswith("nvidia") and handler != "nvidia" and handler not in view.runtimes:
