@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,3 +96,14 @@ def fixtures() -> Path:
 def image_cache() -> Path:
     """Where built images are kept between runs."""
     return cache_root() / "images"
+
+
+@pytest.fixture(autouse=True)
+def tracebacks() -> Iterator[None]:
+    """A dynamic provider shortens the tracebacks of its process (components/dynamic.py): this one is the tests' own."""
+    before = getattr(sys, "tracebacklimit", None)
+    yield
+    if before is None:
+        vars(sys).pop("tracebacklimit", None)
+    else:
+        sys.tracebacklimit = before
