@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -41,13 +42,25 @@ Thing("thing", here={here!r})
 """
 
 UP = """
+import signal
 import sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 from lab.lab import Lab
 from lab.stack import Stack
 lab = Lab("interrupted", Path(sys.argv[1]))
 Stack(lab, lab.node()).run("up", "--yes", "--skip-preview", "-s", "lab")
 """
+
+
+@pytest.fixture
+def groups() -> Iterator[list[int]]:
+    """Process groups that a test has started; what is left of them ends with it."""
+    started: list[int] = []
+    yield started
+    for group in started:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -66,11 +79,12 @@ def stack(binaries: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> St
     return found
 
 
-def begin(stack: Stack, here: Path) -> subprocess.Popen[str]:
+def begin(stack: Stack, here: Path, groups: list[int]) -> subprocess.Popen[str]:
     """`up` by a program of its own, in a group of its own as a terminal's job is; it makes the resource now."""
     command = [sys.executable, "-c", UP, str(stack.lab.binaries)]  # finds `lab` in its folder
     with (here / "said").open("w") as said:
         started = subprocess.Popen(command, cwd=PROJECT, start_new_session=True, stderr=said, text=True)
+    groups.append(started.pid)
     until(lambda: (here / "begun").exists() or started.poll() is not None)
     assert started.poll() is None, (here / "said").read_text()
     return started
@@ -94,8 +108,10 @@ def up(stack: Stack, here: Path) -> str:
     return stack.run("up", "--yes", "--skip-preview", "--refresh", "-s", "lab").stdout
 
 
-def test_ctrl_c_lets_pulumi_end_what_it_does_and_leaves_no_lock(stack: Stack, tmp_path: Path) -> None:
-    started, said = begin(stack, tmp_path), tmp_path / "said"
+def test_ctrl_c_lets_pulumi_end_what_it_does_and_leaves_no_lock(
+    stack: Stack, tmp_path: Path, groups: list[int]
+) -> None:
+    started, said = begin(stack, tmp_path, groups), tmp_path / "said"
     os.killpg(started.pid, signal.SIGINT)
     until(lambda: "interrupted; pulumi has 60 s" in said.read_text() or started.poll() is not None)
     assert started.poll() is None, f"it did not wait for pulumi: {said.read_text()}"
@@ -108,9 +124,9 @@ def test_ctrl_c_lets_pulumi_end_what_it_does_and_leaves_no_lock(stack: Stack, tm
 
 
 def test_the_lock_of_a_killed_pulumi_is_taken_away_and_that_of_a_running_one_is_not(
-    stack: Stack, tmp_path: Path
+    stack: Stack, tmp_path: Path, groups: list[int]
 ) -> None:
-    started = begin(stack, tmp_path)
+    started = begin(stack, tmp_path, groups)
     [lock] = locks(stack)
     held = json.loads(lock.read_text())
     assert not stack.free()
