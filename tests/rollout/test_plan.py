@@ -34,6 +34,8 @@ CHANGES = (
     Change(op="update", type="pulumi-python:dynamic/cdi:Spec", name="talos05-spec", properties=("text", "digest")),
     Change(op="update", type="kubernetes:apps/v1:Deployment", name="tdarr-node-gpu-talos05"),
 )
+LEFT = Change(op="update", type="pulumi-python:dynamic/talos:MachineReady", name="talos05-ready")
+"""A restart that an update before has left shows as a step of MachineReady alone."""
 
 
 def settings(**machine: str) -> Settings:
@@ -96,6 +98,8 @@ next: talos-gpu rollout approve {plan.hash[:12]}"""
     [
         ((), settings(), "no"),
         (CHANGES[1:], settings(), "no"),
+        ((LEFT,), settings(), "possible"),
+        ((LEFT,), settings(reboot="forbid"), "forbidden"),
         (CHANGES, None, "unknown"),
         (CHANGES, settings(), "possible"),
         (CHANGES, settings(reboot="forbid"), "forbidden"),
