@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,9 @@ from talos_gpu.stack_new.ask import Answers, ask
 from talos_gpu.stack_new.look import look
 from talos_gpu.stack_new.write import proposed, text_of, why
 from talos_gpu.talos.releases import Method, spelled
+
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+"""What Pulumi takes as a stack's name (sdk/go/common/tokens, ParseStackName)."""
 
 app = typer.Typer(
     name="stack",
@@ -60,6 +64,11 @@ def new(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a valid stack file: from flags, from the node itself (role os:reader is enough), and from questions."""
+    if not _NAME.fullmatch(name):
+        rule = "is no name of a stack: letters, digits, `-`, `_` and `.`, 100 of them at most"
+        raise UsageError(f"{name!r} {rule}", remedy="name it after its node: talos05")
+    if not project.is_dir():
+        raise UsageError(f"{project} is no folder", remedy="--project names the folder of Pulumi.yaml")
     path = project / f"Pulumi.{name}.yaml"
     if path.exists() and not force:
         known = ", ".join(stack_files(project))

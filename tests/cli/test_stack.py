@@ -91,6 +91,21 @@ def node_of(tmp_path: Path, role: str) -> Iterator[tuple[str, Path]]:
         loop.close()
 
 
+@pytest.mark.parametrize("name", ["../x", "a b", "", "x" * 101, "a/b"])
+def test_a_name_that_pulumi_would_not_take_is_refused_before_anything_is_asked(command: Command, name: str) -> None:
+    code, out, err = command(name)
+    assert (code, out) == (2, "")
+    assert f"{name!r} is no name of a stack: letters, digits" in err
+
+
+def test_a_project_that_is_not_there_is_refused_before_anything_is_asked(command: Command, tmp_path: Path) -> None:
+    tmp_path.rmdir()
+    code, _, err = command("talos05")
+    tmp_path.mkdir()
+    assert code == 2
+    assert f"{tmp_path} is no folder" in err
+
+
 def test_flags_alone_make_a_valid_file_and_a_second_is_refused(command: Command, tmp_path: Path) -> None:
     code, out, err = command("talos05", *FLAGS, "--gpu", "Quadro P2000")
     assert (code, err) == (
