@@ -55,6 +55,8 @@ media/tdarr-node-gpu-a | 1 change | 1 |
 
 - a-cdi-source: it is gone
 
+The update mends it too: what else is listed may be for that. Without `--refresh` it is the change alone.
+
 **Resources**
 
 - update Deployment a-0: `spec.template`
