@@ -66,7 +66,9 @@ def _blocks(stack: StackPreview, room: int) -> Iterator[str]:
     yield from _config(stack)
     if stack.drift:
         lines = [f"- {cell(item.name)}: {cell(fact)}" for item in stack.drift for fact in item.found]
-        told = "The update mends it too: what else is listed may be for that. Without `--refresh` it is the change alone."
+        told = (
+            "The update mends it too: what else is listed may be for that. Without `--refresh` it is the change alone."
+        )
         yield "\n".join(["**Drift, found by the refresh; not part of this change**", "", *lines, "", told]) + "\n"
     if stack.changes:
         yield "\n".join(["**Resources**", "", *(_resource(change) for change in stack.changes)]) + "\n"
