@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from talos_gpu.doctor.checks import CHECKS
 from talos_gpu.doctor.known import ALL
+from talos_gpu.doctor.links import links
 from talos_gpu.verify.words import ALL as WORDS
 
 _HEAD = """# Troubleshooting
@@ -56,6 +57,10 @@ def _rows(cells: Iterator[tuple[str, ...]]) -> Iterator[str]:
         yield "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |"
 
 
+def _sourced(source: str) -> str:
+    return " ".join([source, *(f"[{number}]({link})" for number, link in enumerate(links(source), 1))])
+
+
 def troubleshooting() -> str:
     """The page's text."""
     lines = [_HEAD, "## What the doctor looks for", ""]
@@ -69,13 +74,13 @@ def troubleshooting() -> str:
         ]
         if check.explains:
             lines.append(f"- explains: {', '.join(check.explains)}")
-        lines += [f"- source: {check.source}", ""]
+        lines += [f"- source: {_sourced(check.source)}", ""]
     lines += ["## Error texts", "", "| Text (as a pattern) | Cause | Remedy | Source |", "| --- | --- | --- | --- |"]
-    lines += _rows((f"`{one.pattern.pattern}`", one.cause, one.remedy, one.source) for one in ALL)
+    lines += _rows((f"`{one.pattern.pattern}`", one.cause, one.remedy, _sourced(one.source)) for one in ALL)
     lines += ["", "## ffmpeg's and nvidia-smi's words", ""]
     lines += ["| Text (as a pattern) | Cause | Remedy | Source |", "| --- | --- | --- | --- |"]
     lines += _rows(
-        (f"`{one.pattern.pattern}`", one.cause.sentence, one.cause.remedy, one.cause.source) for one in WORDS
+        (f"`{one.pattern.pattern}`", one.cause.sentence, one.cause.remedy, _sourced(one.cause.source)) for one in WORDS
     )
     return "\n".join(lines) + "\n"
 

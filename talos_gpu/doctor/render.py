@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from talos_gpu.doctor.explain import Explanation
 from talos_gpu.doctor.finding import Diagnosis, Finding, NotRun
+from talos_gpu.doctor.links import links
 
 SCHEMA = 1
 """Counted up when a field of the JSON is taken away or means something else."""
@@ -36,6 +37,7 @@ def as_text(diagnosis: Diagnosis) -> str:
             f"  cause     {finding.cause}",
             f"  remedy    {finding.remedy}",
             f"  source    {finding.source}",
+            *(f"            {link}" for link in links(finding.source)),
         ]
         if roots.index(finding) == max(i for i, one in enumerate(roots) if one.check == finding.check):
             lines += _beneath(finding.check, below, "  ")
@@ -97,6 +99,7 @@ def explanations_text(found: Sequence[Explanation]) -> str:
         return "This text is not known here. `talos-gpu doctor STACK` looks at the node itself.\n"
     blocks = [
         f"{one.name}: {one.words}\n  cause   {one.cause}\n  remedy  {one.remedy}\n  source  {one.source}\n"
+        + "".join(f"          {link}\n" for link in links(one.source))
         for one in found
     ]
     return "\n".join(blocks)
