@@ -60,7 +60,9 @@ AREAS = (
         "person would who reads it for the first time, on a lab node of their own, beside `pulumi up` of the stack on "
         "another of the same kind. A step that fails is repaired as its own messages suggest, and the repairs are "
         "counted. All times are the machine's: nobody reads, types or thinks in them; tools and images are there "
-        "already on both sides, and the write-up's `apk add` is left out. The lab's "
+        "already on both sides, and the write-up's `apk add` is left out. What is prepared once is counted on neither "
+        "side: extensions, talosconfig and kubeconfig, and here the checkout, the state's place and its passphrase; "
+        "nor are the preview and the proof that docs/real-cluster.md has beside the four steps. The lab's "
         "kubelet tries a failed container again after 2 s at most; elsewhere that is up to 300 s, on both sides.",
         Needs.LABS,
     ),
