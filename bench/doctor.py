@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 
 from bench.figure import Figure
-from bench.rounds import Rounds
+from bench.rounds import By, Rounds
 from bench.timing import side_by_side
 from lab.stack import Stack
 from talos_gpu.doctor.diagnose import diagnose
@@ -64,8 +64,8 @@ def full_run(stack: Stack, folder: Path) -> Figure:
             slowest.append(max(seconds.values()))
             if diagnosis.findings or diagnosis.not_run:
                 raise RuntimeError(f"the lab is not healthy: {diagnosis}")
-    rounds = Rounds(tuple(slowest), tuple(whole))
-    return Figure.of_fastest_run("doctor: a full run, 100 ms on every call", "its own slowest call", rounds, 2.0)
+    rounds = Rounds(tuple(slowest), tuple(whole), By.MEDIAN)
+    return Figure.of("doctor: a full run, 100 ms on every call", "its own slowest call", rounds, 2.0)
 
 
 def _of(command: list[str]) -> Callable[[], object]:

@@ -30,12 +30,6 @@ class Figure:
         """The figure of some rounds."""
         return cls(name, reference, rounds.by.of(rounds.reference), rounds.by.of(rounds.ours), bar, rounds)
 
-    @classmethod
-    def of_fastest_run(cls, name: str, reference: str, rounds: Rounds, bar: float | None) -> Self:
-        """Where each round is one run that has both times: those of the run in which ours was the shortest."""
-        ours, theirs = min(zip(rounds.ours, rounds.reference, strict=True))
-        return cls(name, reference, theirs, ours, bar, rounds)
-
     @property
     def ratio(self) -> float:
         """Ours over the reference's."""

@@ -24,9 +24,9 @@ ROUNDS = 7
 def measure(stack: Stack) -> list[Figure]:
     """The figures of `talos-gpu verify` on a running lab with its stack up; about half a minute.
 
-    Ours is the process from its start to its end. The reference is the same four commands in the same pod, one after the
-    other, each by a `kubectl exec` as the write-up has them; beside it, without a bar, all four in one `kubectl exec`,
-    which starts nothing and connects only once. Neither looks at anything else or judges what was said.
+    Ours is the process from its start to its end. The reference is the same four commands in the same pod, one after
+    the other, each by a `kubectl exec` as the write-up has them; beside it, without a bar, all four in one
+    `kubectl exec`, which starts nothing and connects only once. Neither looks at anything else or judges what was said.
     """
     stack.node.pretend(fps=PACE)
     try:

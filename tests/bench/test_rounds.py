@@ -40,11 +40,6 @@ def test_what_is_compared_is_the_shortest_or_the_median() -> None:
     assert (median.reference_s, median.ours_s, median.ratio, median.within) == (2.0, 5.0, 2.5, False)
 
 
-def test_of_runs_that_have_both_times_the_fastest_is_taken_whole() -> None:
-    figure = Figure.of_fastest_run("a", "b", Rounds((1.0, 2.0, 3.0), (9.0, 4.0, 5.0)), 2.0)
-    assert (figure.reference_s, figure.ours_s, figure.within) == (2.0, 4.0, True)
-
-
 def test_work_done_many_times_a_round_is_told_for_one() -> None:
     assert Rounds((10.0, 20.0), (5.0,), By.MEDIAN).per(10) == Rounds((1.0, 2.0), (0.5,), By.MEDIAN)
 
