@@ -8,24 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from talos_gpu.cdi import (
-    File,
     Finding,
-    Folder,
     Library,
     Resolution,
     SpecInvalid,
     SpecUnreadable,
     decode,
     freshness,
-    ignored_because,
     parse,
     resolution,
 )
 from talos_gpu.settings.stack_file import stack_settings
 from talos_gpu.talos.client import MachineClient, dialled
-from talos_gpu.talos.errors import ApiError, NotFound
+from talos_gpu.talos.errors import NotFound
 from talos_gpu.talos.facts import read_facts
-from talos_gpu.talos.host import host_facts
+from talos_gpu.talos.host import host_facts, spec_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +65,7 @@ def resolve(stack: str, project: str, folders: Sequence[str], library: Library |
 
     async def looking() -> Resolution:
         async with _client(stack, project) as client:
-            found = await asyncio.gather(*(_folder(client, folder) for folder in folders))
+            found = await asyncio.gather(*(spec_folder(client, folder) for folder in folders))
             used = library or Library.of_containerd((await read_facts(client)).containerd or "")
             return resolution(found, library=used)
 
@@ -89,23 +86,3 @@ async def _read(client: MachineClient, stack: str, path: str) -> bytes:
             f"{path} on the node of {stack}: there is no such file",
             remedy="name another with --path, or make it: pulumi up",
         ) from None
-
-
-async def _folder(client: MachineClient, folder: str) -> Folder:
-    try:
-        entries = await client.list(folder)
-    except NotFound:
-        return Folder(folder)
-    except ApiError as error:
-        return Folder(folder, error=f"cannot be listed: {error.detail}")
-    names = [entry.path for entry in entries if not entry.is_dir and "/" not in entry.path]
-    return Folder(folder, tuple(await asyncio.gather(*(_file(client, folder, name) for name in names))))
-
-
-async def _file(client: MachineClient, folder: str, name: str) -> File:
-    if ignored_because(name):
-        return File(name)
-    try:
-        return File(name, await client.read(f"{folder.rstrip('/')}/{name}"))
-    except ApiError as error:
-        return File(name, error=f"cannot be read: {error.detail}")

@@ -1,4 +1,4 @@
-"""What a CDI spec is compared with on its node, read over the Talos API."""
+"""What a CDI spec is compared with on its node, and the specs beside it, read over the Talos API."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def _missing(client: MachineClient, spec: cdi.Spec) -> frozenset[str]:
     needed = cdi.facts_of(spec)
     paths = {*needed.host_paths, *needed.executables}
     parents = sorted({str(PurePosixPath(path).parent) for path in paths})
-    listed = await asyncio.gather(*(_names(client, parent) for parent in parents))
+    listed = await asyncio.gather(*(names_in(client, parent) for parent in parents))
     names = dict(zip(parents, listed, strict=True))
     return frozenset(path for path in paths if not _has(names[str(PurePosixPath(path).parent)], path))
 
@@ -43,14 +43,36 @@ def _has(names: Iterable[str] | None, path: str) -> bool:
     return names is None or PurePosixPath(path).name in names
 
 
-async def _names(client: MachineClient, folder: str) -> frozenset[str] | None:
+async def names_in(client: MachineClient, folder: str) -> frozenset[str] | None:
+    """Names in a folder of the node; empty where it is not there, None where nothing can be said of its files."""
     try:
         # nothing listed tells nothing: it may be a symbolic link, which the node lists as itself
         return frozenset(entry.path for entry in await client.list(folder)) or None
     except NotFound:
         return frozenset()
     except ApiError:
-        return None
+        return None  # not to be looked at with this role
+
+
+async def spec_folder(client: MachineClient, folder: str) -> cdi.Folder:
+    """A folder of CDI specs as `cdi.resolution` takes it; what cannot be listed or read says so in its `error`."""
+    try:
+        entries = await client.list(folder)
+    except NotFound:
+        return cdi.Folder(folder)
+    except ApiError as error:
+        return cdi.Folder(folder, error=f"cannot be listed: {error.detail}")
+    names = [entry.path for entry in entries if not entry.is_dir and "/" not in entry.path]
+    return cdi.Folder(folder, tuple(await asyncio.gather(*(_spec_file(client, folder, name) for name in names))))
+
+
+async def _spec_file(client: MachineClient, folder: str, name: str) -> cdi.File:
+    if cdi.ignored_because(name):
+        return cdi.File(name)
+    try:
+        return cdi.File(name, await client.read(f"{folder.rstrip('/')}/{name}"))
+    except ApiError as error:
+        return cdi.File(name, error=f"cannot be read: {error.detail}")
 
 
 async def _gpus(client: MachineClient) -> frozenset[str] | None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 
 from talos_gpu.cdi import (
     Check,
-    File,
     Folder,
     HostFacts,
     Library,
@@ -21,14 +20,14 @@ from talos_gpu.cdi import (
     decode,
     facts_of,
     freshness,
-    ignored_because,
     parse,
     resolution,
 )
 from talos_gpu.cdi.strategy import CDI_HOOK, HOOK_REAL
 from talos_gpu.talos.client import MachineClient
-from talos_gpu.talos.errors import ApiError, NotFound
+from talos_gpu.talos.errors import NotFound
 from talos_gpu.talos.facts import NodeFacts
+from talos_gpu.talos.host import names_in, spec_folder
 from talos_gpu.verify.report import Outcome, Proof
 
 NAME = "spec"
@@ -76,7 +75,7 @@ async def read_host_spec(
     client: MachineClient, path: str, cdi_folders: Sequence[str], facts: asyncio.Future[NodeFacts]
 ) -> HostSpec:
     """Read the spec and the folders beside it, then those that it names. Raises ApiError where it cannot be read."""
-    beside = asyncio.gather(*(_cdi_folder(client, folder) for folder in cdi_folders))
+    beside = asyncio.gather(*(spec_folder(client, folder) for folder in cdi_folders))
     data, cdi = await asyncio.gather(_data(client, path), beside)
     host = HostSpec(path, data, await facts, cdi=cdi)
     named = {BINARIES}
@@ -86,7 +85,7 @@ async def read_host_spec(
             named |= {posixpath.dirname(name) for name in (*needed.host_paths, *needed.executables)}
         except SpecInvalid:
             pass  # judge says why
-    listed = await asyncio.gather(*(_listed(client, folder) for folder in sorted(named)))
+    listed = await asyncio.gather(*(names_in(client, folder) for folder in sorted(named)))
     folders = {folder: names for folder, names in zip(sorted(named), listed, strict=True) if names is not None}
     return replace(host, folders=folders)
 
@@ -96,34 +95,6 @@ async def _data(client: MachineClient, path: str) -> bytes | None:
         return await client.read(path)
     except NotFound:
         return None
-
-
-async def _cdi_folder(client: MachineClient, folder: str) -> Folder:
-    try:
-        entries = await client.list(folder)
-    except NotFound:
-        return Folder(folder)
-    except ApiError as error:
-        return Folder(folder, error=error.detail)
-    names = [entry.name for entry in entries if not entry.is_dir and not ignored_because(entry.name)]
-    return Folder(folder, tuple(await asyncio.gather(*(_cdi_file(client, folder, name) for name in names))))
-
-
-async def _cdi_file(client: MachineClient, folder: str, name: str) -> File:
-    try:
-        return File(name, await client.read(posixpath.join(folder, name)))
-    except ApiError as error:
-        return File(name, error=error.detail)
-
-
-async def _listed(client: MachineClient, folder: str) -> frozenset[str] | None:
-    try:
-        # nothing listed tells nothing: it may be a symbolic link, which the node lists as itself
-        return frozenset(entry.path for entry in await client.list(folder)) or None
-    except NotFound:
-        return frozenset()
-    except ApiError:
-        return None  # not to be looked at with this role: nothing is said about its files
 
 
 def judge(host: HostSpec, strategy: Strategy, seconds: float) -> Proof:
