@@ -6,8 +6,6 @@ import asyncio
 import base64
 import contextlib
 import json
-import os
-import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,6 +23,7 @@ from talos_gpu.rollout.diagnosis import Told, told
 from talos_gpu.settings.stack_file import stack_settings
 from talos_gpu.talos.facts import EXTENSIONS, KERNEL_PARAMS, LOADED_MODULES
 from talos_gpu.talos.proto import machine_pb2
+from tests.commanding import talos_gpu
 from tests.doctor.bundles import MODULES, healthy
 from tests.kube.fake_api import Api
 from tests.kube.fake_api import serving as serving_api
@@ -219,15 +218,7 @@ def test_the_command_looks_at_a_stack_and_saves_what_it_saw(surroundings: Surrou
 
     async def conversation() -> tuple[int, str, str]:
         async with surroundings.served():
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "talos_gpu", *words),
-                cwd=surroundings.folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-            )
-            out, err = await process.communicate()
-            return process.returncode or 0, out.decode(), err.decode()
+            return await talos_gpu(surroundings.folder, *words)
 
     code, out, err = asyncio.run(conversation())
     assert (code, err) == (1, "")

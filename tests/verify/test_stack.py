@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -25,6 +24,7 @@ from talos_gpu.verify.pod import throwaway_manifest
 from talos_gpu.verify.report import Outcome, Report
 from talos_gpu.verify.stack import Options, verify
 from talos_gpu.verify.subject import Credentials, Subject
+from tests.commanding import talos_gpu
 from tests.kube.fake_api import Api
 from tests.kube.fake_api import serving as serving_api
 from tests.talos.fake_talos import ADDRESS, Node
@@ -91,19 +91,10 @@ class Surroundings:
 
     def command(self, *words: str) -> tuple[int, str, str]:
         """Exit code, stdout and stderr of `talos-gpu verify lab --json WORDS`."""
-        line = [sys.executable, "-m", "talos_gpu", "verify", "lab", "--json", *words]
 
         async def conversation() -> tuple[int, str, str]:
             async with self.served():
-                process = await asyncio.create_subprocess_exec(
-                    *line,
-                    cwd=self.folder,
-                    env={**os.environ, "PYTHONPATH": str(ROOT)},
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.PIPE,
-                )
-                out, err = await process.communicate()
-                return process.returncode or 0, out.decode(), err.decode()
+                return await talos_gpu(self.folder, "verify", "lab", "--json", *words)
 
         return asyncio.run(conversation())
 
