@@ -9,6 +9,7 @@ from talos_gpu.rollout.gates import Asked, Said, Verdict
 from talos_gpu.rollout.past import UNENDED
 from talos_gpu.rollout.pulumi_cli import Pulumi
 from talos_gpu.rollout.reach import machine
+from talos_gpu.rollout.reboots import AFTER, READY
 from talos_gpu.rollout.waiting import NotYet, wait
 from talos_gpu.settings import Settings
 from talos_gpu.settings.stack_file import stack_settings
@@ -18,10 +19,6 @@ from talos_gpu.talos.machine_config import GpuMachineConfig, wanted
 from talos_gpu.talos.messages import Service
 from talos_gpu.talos.releases import Method, strategy_for
 
-READY = "pulumi-python:dynamic/talos:MachineReady"
-AFTER = "pulumi-python:dynamic/talos:MachineRestarted"
-"""Of the restart that waited for the worker: it is the later one."""
-"""Type of the resource in the state that saw the machine config hold."""
 _ADMIN = "use a talosconfig with role os:admin"
 
 

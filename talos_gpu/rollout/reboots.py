@@ -8,13 +8,16 @@ from talos_gpu.rollout.plan import Change, Reboot
 from talos_gpu.settings import Settings
 
 _APPLY = "talos:machine/configurationApply:ConfigurationApply"
-_RESTARTING = ("pulumi-python:dynamic/talos:MachineReady", "pulumi-python:dynamic/talos:MachineRestarted")
-"""They make a restart that an update before has left, and are updated for other reasons too."""
+READY = "pulumi-python:dynamic/talos:MachineReady"
+"""Type of the resource in the state that saw the machine config hold."""
+AFTER = "pulumi-python:dynamic/talos:MachineRestarted"
+"""Of the restart that waited for the worker: it is the later one."""
 
 
 def reboot_of(changes: Sequence[Change], settings: Settings | None) -> Reboot:
     """Whether an update may restart the node. A preview never asks the node, so it is never known for certain."""
-    left = any(change.type in _RESTARTING and change.op == "update" for change in changes)
+    # these two make a restart that an update before has left, and are updated for other reasons too
+    left = any(change.type in {READY, AFTER} and change.op == "update" for change in changes)
     if not left and not any(change.type == _APPLY for change in changes):
         return "no"
     if settings is None:

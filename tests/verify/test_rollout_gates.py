@@ -20,7 +20,7 @@ from talos_gpu.cdi import Strategy, patch
 from talos_gpu.rollout import gates
 from talos_gpu.rollout.gates import Asked, Said, Verdict
 from talos_gpu.rollout.model import Gate
-from talos_gpu.rollout.node_gates import AFTER, READY
+from talos_gpu.rollout.reboots import AFTER, READY
 from talos_gpu.talos.facts import LOADED_MODULES
 from talos_gpu.talos.machine_config import LABEL, MODULES, wanted
 from talos_gpu.talos.part import PART_PATH
